@@ -1,0 +1,150 @@
+"""The export: base + adapter -> merged GGUF files of the types asked for, checked, and named only then.
+
+    from socrates_export.command import export
+    export(base, adapter, out, ["f16", "q4_k_m"], "model", ParityBounds(), prompts)
+
+leaves ``out/model-f16.gguf``, ``out/model-q4_k_m.gguf`` and ``out/parity.json``. The files are made in a hidden folder
+inside ``out`` (a float file first, the quantised ones from it) and moved when the gate has passed; whatever
+stops the export leaves ``out`` as it was.
+"""
+
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from socrates_export.base import open_base
+from socrates_export.gguf_writer import FLOAT_TYPES
+from socrates_export.lora import load_adapter
+from socrates_export.merge import write_merged
+from socrates_export.parity import ParityBounds, run_gate
+from socrates_export.progress import Progress
+from socrates_export.quantize import QUANTISED_TYPES, quantize
+from socrates_export.reference import check_installed
+from socrates_fast.errors import ExportError
+from socrates_fast.prompt import Prompt
+from socrates_fast.runs import environment, sha256_file, write_json
+
+PARITY = "parity.json"
+_NO_PARITY: dict[str, Any] = {"tokens": "not compared", "logits": "not compared"}
+
+
+@dataclass(frozen=True)
+class ExportResult:
+    """What an export made.
+
+    Attributes:
+        files: the GGUF files by type.
+        sizes: their bytes by type.
+        parity: the content of ``parity.json``.
+    """
+
+    files: dict[str, Path]
+    sizes: dict[str, int]
+    parity: dict[str, Any]
+
+
+def export(
+    base: Path,
+    adapter: Path | None,
+    out: Path,
+    quantisations: Sequence[str],
+    name: str,
+    bounds: ParityBounds,
+    prompts: Sequence[Prompt],
+    verify: bool = True,
+    progress: Progress | None = None,
+    logits: bool = True,
+) -> ExportResult:
+    """Merge ``adapter`` into ``base``, write it as GGUF in each type, and check every file.
+
+    Args:
+        base: folder of the base model, with safetensors and tokenizer.
+        adapter: folder of the PEFT LoRA adapter; None exports the base.
+        out: folder for ``{name}-{type}.gguf`` and ``parity.json``.
+        quantisations: keys of ``FLOAT_TYPES`` or ``QUANTISED_TYPES``. Quantised files are made from the first float
+            file asked for, in the order f32, f16, bf16; without one, from an f16 file that is not kept.
+        name: of the model.
+        bounds: largest errors that the gate allows.
+        prompts: what the gate compares.
+        verify: whether to run the gate at all.
+        progress: told in words how far it is.
+        logits: whether the gate compares logits too, which needs the ``train`` extra.
+
+    Raises:
+        ModelError: the base, the adapter or the tokenizer cannot be exported.
+        ExportError: a file cannot be written, quantised or loaded.
+        ParityError: a file is not the model that was trained.
+        MissingDependency: logits are to be compared and torch is not there.
+        SocratesError: the disk is full.
+    """
+    kinds = _kinds(quantisations)
+    if verify and logits:
+        check_installed()
+    with _workplace(out, name) as folder:
+        files = _write(base, adapter, folder, kinds, name, progress)
+        gate = _NO_PARITY
+        if verify:
+            gate = run_gate(base, adapter, files, prompts, bounds, logits, progress)
+        facts: dict[str, dict[str, Any]] = {
+            kind: {"file": file.name, "bytes": file.stat().st_size, "sha256": sha256_file(file)}
+            for kind, file in files.items()
+        }
+        parity = {**gate, "files": facts, "environment": environment()}
+        final = {kind: out / file.name for kind, file in files.items()}
+        # An old verdict must not stand beside a new file, not even for a moment.
+        (out / PARITY).unlink(missing_ok=True)
+        for kind, file in files.items():
+            file.replace(final[kind])
+        write_json(out / PARITY, parity)
+    return ExportResult(final, {kind: fact["bytes"] for kind, fact in facts.items()}, parity)
+
+
+def _kinds(quantisations: Sequence[str]) -> list[str]:
+    known = [*FLOAT_TYPES, *QUANTISED_TYPES]
+    unknown = [kind for kind in quantisations if kind not in known]
+    if unknown or not quantisations:
+        asked = ", ".join(unknown) or "nothing"
+        raise ExportError(f"cannot export to {asked}; choose from {', '.join(known)}")
+    return list(dict.fromkeys(quantisations))
+
+
+@contextmanager
+def _workplace(out: Path, name: str) -> Iterator[Path]:
+    """A hidden folder inside ``out``, removed at the end; one that a killed export left is removed first."""
+    folder = out / f".{name}.partial"
+    shutil.rmtree(folder, ignore_errors=True)
+    try:
+        folder.mkdir(parents=True)
+    except OSError as error:
+        raise ExportError(f"cannot write into {out}: {error.strerror}") from error
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _write(
+    base: Path,
+    adapter: Path | None,
+    folder: Path,
+    kinds: Sequence[str],
+    name: str,
+    progress: Progress | None,
+) -> dict[str, Path]:
+    model = open_base(base)
+    lora = load_adapter(adapter) if adapter is not None else None
+    files = {kind: folder / f"{name}-{kind}.gguf" for kind in kinds}
+    source = next((kind for kind in FLOAT_TYPES if kind in files), "f16")
+    floats = {source: folder / f"{name}-{source}.gguf"}
+    floats |= {kind: file for kind, file in files.items() if kind in FLOAT_TYPES}
+    for kind, file in floats.items():
+        write_merged(file, model, lora, kind, name, progress)
+    for kind in kinds:
+        if kind in QUANTISED_TYPES:
+            quantize(floats[source], files[kind], kind, progress)
+    if source not in files:
+        floats[source].unlink()
+    return files

@@ -1,0 +1,35 @@
+"""Tells how far a long step is, seldom enough for a log."""
+
+import time
+from collections.abc import Callable
+
+Progress = Callable[[str], None]
+"""Is told, in words, what is being done."""
+
+INTERVAL_S = 5.0
+"""Least time between two messages about one step."""
+
+
+class Step:
+    """One step of known length.
+
+    Args:
+        progress: is told at the start and then at most every ``INTERVAL_S``; None for silence.
+        what: the step, in words.
+    """
+
+    def __init__(self, progress: Progress | None, what: str) -> None:
+        self._progress = progress
+        self._what = what
+        self._told = time.monotonic()
+        self._tell(what)
+
+    def _tell(self, message: str) -> None:
+        if self._progress is not None:
+            self._progress(message)
+
+    def at(self, done: float, total: float) -> None:
+        """Note that ``done`` of ``total``, in any unit, is done."""
+        if time.monotonic() - self._told >= INTERVAL_S:
+            self._told = time.monotonic()
+            self._tell(f"{self._what}: {done / max(total, 1):.0%}")

@@ -1,0 +1,170 @@
+"""What the command's verbs share: export files, evaluate a model, read an evaluation back."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from socrates_fast import recipes
+from socrates_fast.console import Console
+from socrates_fast.data.prepare import make_prompt, prompts_of, read_rows
+from socrates_fast.data.splits import sample_rows
+from socrates_fast.errors import DataError, ModelError
+from socrates_fast.prompt import Prompt
+from socrates_fast.recipe import Evaluate, Export, Parity, PromptOptions
+from socrates_fast.runs import sha256_file
+
+
+def export_files(
+    base: Path,
+    adapter: Path | None,
+    out: Path,
+    name: str,
+    quantisations: Sequence[str],
+    prompts: Sequence[Prompt],
+    parity: Parity,
+    console: Console,
+) -> list[Path]:
+    """Export and check; returns all files written, ``parity.json`` among them."""
+    from socrates_export.command import PARITY, export
+    from socrates_export.parity import ParityBounds
+
+    names = ("f32", "f16", "bf16", "q8_0", "q4_k_m")
+    bounds = ParityBounds(**{kind: getattr(parity, kind) for kind in names})
+    result = export(
+        base, adapter, out, quantisations, name, bounds, prompts,
+        progress=console.say, logits=parity.logits,
+    )  # fmt: skip
+    return [*result.files.values(), out / PARITY]
+
+
+def evaluate_model(
+    model: str,
+    rows: pl.DataFrame,
+    out: Path,
+    options: Evaluate,
+    prompt: PromptOptions,
+    title: str,
+    details: Mapping[str, Any],
+    console: Console,
+) -> list[Path]:
+    """Score ``rows`` with a GGUF or a baseline and write predictions, metrics and report to ``out``."""
+    from socrates_fast.evaluate.run import evaluate
+    from socrates_fast.infer import load_predictor
+
+    predictor = load_predictor(
+        model, context=options.context, batch=options.batch, threads=options.threads,
+        gpu_layers=options.gpu_layers,
+    )  # fmt: skip
+    if Path(model).is_file():
+        details = {**details, "model": {"file": Path(model).name, "sha256": sha256_file(Path(model))}}
+    try:
+        result = evaluate(
+            predictor, rows, lambda part: prompts_of(part, prompt), out, title=title, details=details,
+            progress=not console.rich.quiet,
+        )  # fmt: skip
+    finally:
+        close = getattr(predictor, "close", None)  # a baseline holds nothing open
+        if close:
+            close()
+    return list(result.files)
+
+
+def read_metrics(folder: Path) -> dict[str, Any]:
+    """``metrics.json`` of an evaluation's folder.
+
+    Raises:
+        DataError: it is not there or not JSON.
+    """
+    path = folder / "metrics.json"
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: no evaluation there ({error})") from error
+
+
+def evaluate_data(
+    model: str,
+    data: Path,
+    out: Path | None,
+    limit: int | None,
+    order: str,
+    threads: int | None,
+    gpu_layers: int,
+    quiet: bool,
+) -> tuple[Path, dict[str, Any]]:
+    """Evaluate a model on a prepared folder or a file; the folder written and its metrics.
+
+    Raises:
+        DataError, ModelError, ScoringError: see ``read_rows`` and ``load_predictor``.
+        RecipeError: an option is out of its range.
+    """
+    options = recipes.section(Evaluate, limit=limit, threads=threads, gpu_layers=gpu_layers)
+    prompt = recipes.section(PromptOptions, order=order)
+    rows = sample_rows(read_rows(data), limit, seed=0)
+    folder = out or Path("runs") / f"{Path(model).stem}-on-{data.stem}"
+    details = {"data": str(data), "prompt": prompt.model_dump(mode="json")}
+    evaluate_model(
+        model, rows, folder, options, prompt, f"{Path(model).name} on {data}", details, Console(quiet)
+    )
+    return folder, read_metrics(folder)
+
+
+def export_run(
+    run: Path, out: Path | None, kinds: tuple[str, ...] | None, overrides: list[str], console: Console
+) -> list[Path]:
+    """Export a trained run's adapter, checked on its own validation prompts; the files written.
+
+    Raises:
+        ModelError: not a trained run.
+        ExportError, ParityError: see ``socrates_export.command.export``.
+    """
+    from socrates_fast.pipeline import Pipeline
+
+    check_trained(run)
+    chosen = [*overrides, *([f"export.quantisations={list(kinds)}"] if kinds else [])]
+    if kinds and "q8_0" not in kinds:
+        chosen.append(f"evaluate.quantisation={kinds[0]}")  # the recipe must evaluate a file it writes
+    pipeline = Pipeline(recipes.load(str(run / "recipe.yaml"), chosen), run, console)
+    recipe = pipeline.recipe
+    return export_files(
+        pipeline.base, run / "adapter", out or run / "gguf", recipe.name, recipe.export.quantisations,
+        pipeline.gate_prompts(), recipe.export.parity, console,
+    )  # fmt: skip
+
+
+def export_folder(
+    base: Path,
+    adapter: Path | None,
+    out: Path,
+    kinds: tuple[str, ...] | None,
+    overrides: list[str],
+    console: Console,
+) -> list[Path]:
+    """Export a base folder, with or without an adapter, checked on the built-in examples; the files written.
+
+    ``overrides`` may set ``export.*`` only; errors as for ``export_run``.
+    """
+    from socrates_fast.ask import Question
+
+    chosen = [*overrides, *([f"export.quantisations={list(kinds)}"] if kinds else [])]
+    options = recipes.load_section(Export, "export", chosen)
+    questions = [Question.built_in(number) for number in range(1, 6)]
+    prompts = [make_prompt(q.demographic, q.scenario, q.scale, PromptOptions()) for q in questions]
+    name = (adapter or base).resolve().name
+    return export_files(base, adapter, out, name, options.quantisations, prompts, options.parity, console)
+
+
+def check_trained(run: Path) -> None:
+    """Refuse a folder that is not a trained run's.
+
+    Raises:
+        ModelError: recipe or adapter is missing.
+    """
+    if not (run / "recipe.yaml").is_file() or not (run / "adapter" / "adapter_config.json").is_file():
+        raise ModelError(
+            f"{run}: not a trained run (needs recipe.yaml and adapter/); "
+            f"make one with: socrates-fast train RECIPE --out {run}"
+        )

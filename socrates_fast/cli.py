@@ -1,0 +1,251 @@
+"""The command: verbs, flags, exit codes. Each verb imports its work when it is called.
+
+Exit codes: 0; 2 for a user's fault (a message, no traceback); 130 for Ctrl-C; 1 with a traceback for ours.
+"""
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from socrates_fast import __version__
+from socrates_fast.errors import SocratesError
+
+if TYPE_CHECKING:
+    from socrates_fast.pipeline import Pipeline
+
+HELP = "Fine-tune a language model on survey answers, ship it as one GGUF, predict answers with it."
+
+app = typer.Typer(help=HELP, no_args_is_help=True, add_completion=False, rich_markup_mode=None,
+                  pretty_exceptions_enable=False)  # fmt: skip
+data_app = typer.Typer(help="Prepare and inspect data.", no_args_is_help=True)
+recipes_app = typer.Typer(help="List, show, copy and check recipes.", no_args_is_help=True)
+app.add_typer(data_app, name="data")
+app.add_typer(recipes_app, name="recipes")
+
+RecipeArgument = Annotated[
+    str, typer.Argument(metavar="RECIPE", help="A recipe's file, or a shipped one's name.")
+]
+OutOption = Annotated[Path | None, typer.Option("--out", help="Folder to write to.")]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Override an option (train.epochs=2); may be repeated."),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout, nothing else.")]
+ThreadsOption = Annotated[int | None, typer.Option("--threads", min=1, help="CPU threads; all by default.")]
+GpuLayersOption = Annotated[int, typer.Option("--gpu-layers", help="Layers on the GPU; -1 for all.")]
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        print(f"socrates-fast {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Fine-tune a language model on survey answers, ship it as one GGUF, predict answers with it."""
+
+
+def _pipeline(name: str, out: Path | None, overrides: list[str] | None) -> "Pipeline":
+    from socrates_fast import recipes
+    from socrates_fast.console import Console
+    from socrates_fast.pipeline import Pipeline
+
+    recipe = recipes.load(name, overrides or ())
+    return Pipeline(recipe, out or Path("runs") / recipe.name, Console())
+
+
+@app.command()
+def demo(out: OutOption = None, overrides: SetOption = None) -> None:
+    """Run recipes/tiny.yaml from nothing to the report: no download, no GPU, about four minutes."""
+    from socrates_fast.demo import show
+
+    pipeline = _pipeline("tiny", out, overrides)
+    with pipeline.locked():
+        show(pipeline)
+
+
+@app.command()
+def run(recipe: RecipeArgument, out: OutOption = None, overrides: SetOption = None) -> None:
+    """Data, training, export, evaluation; the same command resumes where it stopped."""
+    from socrates_fast.demo import print_table
+
+    pipeline = _pipeline(recipe, out, overrides)
+    with pipeline.locked():
+        evaluated = pipeline.evaluate()
+    print_table(pipeline.recipe.name, evaluated)
+
+
+@app.command()
+def train(recipe: RecipeArgument, out: OutOption = None, overrides: SetOption = None) -> None:
+    """Prepare the data and train the adapter; resumes where it stopped."""
+    pipeline = _pipeline(recipe, out, overrides)
+    with pipeline.locked():
+        print(pipeline.train())
+
+
+@app.command()
+def export(
+    run: Annotated[
+        Path | None, typer.Argument(metavar="[RUN]", help="Folder that train or run made.")
+    ] = None,
+    base: Annotated[Path | None, typer.Option("--base", help="Base model's folder, instead of RUN.")] = None,
+    adapter: Annotated[
+        Path | None, typer.Option("--adapter", help="PEFT adapter's folder, with --base.")
+    ] = None,
+    quant: Annotated[
+        str | None, typer.Option("--quant", help="Comma-separated: f32,f16,bf16,q8_0,q4_k_m.")
+    ] = None,
+    out: OutOption = None,
+    overrides: SetOption = None,
+) -> None:
+    """Merge the adapter, write GGUF files, and check that they are the model that was trained."""
+    from socrates_fast.actions import export_folder, export_run
+    from socrates_fast.console import Console
+
+    if (run is None) == (base is None):
+        raise typer.BadParameter("give either RUN or --base DIR [--adapter DIR]")
+    kinds = tuple(quant.split(",")) if quant else None
+    if run is not None:
+        files = export_run(run, out, kinds, overrides or [], Console())
+    else:
+        assert base is not None
+        if out is None:
+            raise typer.BadParameter("--base needs --out DIR")
+        files = export_folder(base, adapter, out, kinds, overrides or [], Console())
+    for file in files:
+        print(file)
+
+
+@app.command()
+def predict(
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="A .gguf file, or uniform or midpoint.")],
+    scenario: Annotated[
+        str | None, typer.Option(help="What the person reads, with the answer instruction.")
+    ] = None,
+    demographics: Annotated[str, typer.Option(help='"Age: 30; Gender: Female; ..."')] = "",
+    example: Annotated[int | None, typer.Option(min=1, max=5, help="A built-in example, 1 to 5.")] = None,
+    as_json: JsonOption = False,
+    threads: ThreadsOption = None,
+    gpu_layers: GpuLayersOption = -1,
+) -> None:
+    """Predict how one person would answer one question, as a distribution."""
+    from socrates_fast.ask import Question, ask
+
+    if (scenario is None) == (example is None):
+        raise typer.BadParameter("give either --scenario TEXT or --example N")
+    question = Question.built_in(example) if example else Question.of(scenario or "", demographics)
+    ask(model, question, as_json, threads=threads, gpu_layers=gpu_layers)
+
+
+@app.command()
+def evaluate(
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="A .gguf file, or uniform or midpoint.")],
+    data: Annotated[Path, typer.Argument(metavar="DATA", help="Prepared folder, or parquet/JSONL/CSV file.")],
+    out: OutOption = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Most rows, chosen by hash.")] = None,
+    order: Annotated[
+        str, typer.Option(help="persona_first or stimulus_first, as trained.")
+    ] = "persona_first",
+    as_json: JsonOption = False,
+    threads: ThreadsOption = None,
+    gpu_layers: GpuLayersOption = -1,
+) -> None:
+    """Score MODEL on DATA's people: metrics beside baselines, predictions, and a report."""
+    from socrates_fast.actions import evaluate_data
+    from socrates_fast.demo import print_metrics
+
+    folder, metrics = evaluate_data(model, data, out, limit, order, threads, gpu_layers, quiet=as_json)
+    if as_json:
+        print(json.dumps(metrics))
+    else:
+        print_metrics(model, metrics, folder)
+
+
+@data_app.command("prepare")
+def data_prepare(recipe: RecipeArgument, out: OutOption = None, overrides: SetOption = None) -> None:
+    """Rows of a recipe's source to train, validation and test parquet, with a card of what was left out."""
+    from socrates_fast import recipes
+    from socrates_fast.data.prepare import prepare
+
+    loaded = recipes.load(recipe, overrides or ())
+    for file in prepare(loaded, out or Path("runs") / loaded.name / "data"):
+        print(file)
+
+
+@recipes_app.command("ls")
+def recipes_ls() -> None:
+    """Names of the shipped recipes."""
+    from socrates_fast import recipes
+
+    print("\n".join(recipes.shipped()))
+
+
+@recipes_app.command("show")
+def recipes_show(name: RecipeArgument) -> None:
+    """Print a recipe's file."""
+    from socrates_fast import recipes
+
+    print(recipes.find(name).read_text(encoding="utf-8"), end="")
+
+
+@recipes_app.command("copy")
+def recipes_copy(
+    name: RecipeArgument,
+    path: Annotated[Path, typer.Argument(metavar="[PATH]", help="File or folder to copy to.")] = Path(),
+) -> None:
+    """Copy a shipped recipe for editing."""
+    from socrates_fast import recipes
+
+    print(recipes.copy(name, path))
+
+
+@recipes_app.command("check")
+def recipes_check(path: RecipeArgument, overrides: SetOption = None) -> None:
+    """Check a recipe; every fault at once."""
+    from socrates_fast import recipes
+
+    recipes.load(path, overrides or ())
+    print(f"{path}: fine")
+
+
+@app.command()
+def doctor(
+    recipe: Annotated[
+        str | None, typer.Argument(metavar="[RECIPE]", help="Check what it needs as well.")
+    ] = None,
+) -> None:
+    """What is installed, what it can do, and what is missing."""
+    from socrates_fast.doctor import report
+
+    if not report(recipe):
+        raise typer.Exit(2)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command and exit with its code."""
+    # Before any library reads them: no telemetry; and OpenMP threads that wait asleep, because threads that
+    # spin make training several times slower as soon as another process wants a core.
+    for name in ("UNSLOTH_DISABLE_STATISTICS", "HF_HUB_DISABLE_TELEMETRY", "DO_NOT_TRACK"):
+        os.environ[name] = "1"
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    try:
+        code: Any = app(arguments, standalone_mode=False)
+    except SocratesError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+    except typer.TyperException as error:
+        print(f"error: {error.format_message()} (see --help)", file=sys.stderr)
+        sys.exit(2)
+    except (KeyboardInterrupt, typer.Abort):
+        print("interrupted; the same command resumes", file=sys.stderr)
+        sys.exit(130)
+    sys.exit(code if isinstance(code, int) else 0)

@@ -1,0 +1,75 @@
+"""The answers that a question allows, read from the question's own words.
+
+SocSci210 keeps the scale only inside the stimulus ("Only return an integer from 1 to 7, where ..."). A range
+that is read wrongly spoils every figure after it, so whatever is not clearly a range or a list of options
+is ``None``: unknown.
+"""
+
+import re
+from dataclasses import dataclass, field
+
+MAX_VALUES = 100_001
+"""A range with more values than this is not enumerated (``values`` is None)."""
+
+
+@dataclass(frozen=True)
+class Scale:
+    """The answers that a question allows.
+
+    Attributes:
+        low: smallest allowed answer, in the answer's own unit.
+        high: largest allowed answer.
+        values: all allowed integers, ascending; None if the question is open or the range is too wide.
+        labels: what some of the values mean, as far as the question says.
+    """
+
+    low: int
+    high: int
+    values: tuple[int, ...] | None
+    labels: dict[int, str] = field(default_factory=dict, hash=False)
+
+    @property
+    def span(self) -> int:
+        """``high - low``, the unit in which errors are normalised (at least 1)."""
+        return max(1, self.high - self.low)
+
+
+def range_scale(low: int, high: int, labels: dict[int, str] | None = None) -> Scale:
+    """The scale of all integers from ``low`` to ``high``."""
+    count = high - low + 1
+    values = tuple(range(low, high + 1)) if count <= MAX_VALUES else None
+    return Scale(low, high, values, labels or {})
+
+
+_NUMBER = r"(-?\d+)"
+_BAND = r"(?:\s*\([^()]*\))?"  # "from 1 ($0) to 9 ($45)"
+_RANGE = re.compile(rf"\bfrom {_NUMBER}{_BAND} to {_NUMBER}\b")
+_BETWEEN = re.compile(rf"\bbetween {_NUMBER}{_BAND} and {_NUMBER}\b")
+_SAYS = r"(?: ?= ?| for | if | means )"
+_OPTION = re.compile(rf"(?<![\w.]){_NUMBER}{_SAYS}(.+?)(?=[;,.()\n]|(?: or| and)? -?\d+{_SAYS}|$)")
+"""One labelled value: "1 for Yes", "7 means very likely", "4 = “good”"; it ends where the next begins."""
+
+
+def parse_scale(stimulus: str) -> Scale | None:
+    """The scale that the answer instruction at the end of ``stimulus`` states, or None if it states none.
+
+    Only the text from the last "Only return" on is read, so that numbers in the vignette cannot be mistaken
+    for the scale. Ranges ("from 1 to 7") and listed options ("1 for Yes or 2 for No") are understood.
+    """
+    start = stimulus.rfind("Only return")
+    if start < 0:
+        return None
+    instruction = stimulus[start:]
+    found = _RANGE.search(instruction) or _BETWEEN.search(instruction)
+    if found:
+        low, high = int(found[1]), int(found[2])
+        return range_scale(low, high, _options(instruction[found.end() :])) if low < high else None
+    options = _options(instruction)
+    if len(options) < 2:
+        return None
+    values = tuple(sorted(options))
+    return Scale(values[0], values[-1], values, options)
+
+
+def _options(text: str) -> dict[int, str]:
+    return {int(number): label.strip(" “”\"‘’'") for number, label in _OPTION.findall(text)}

@@ -1,0 +1,45 @@
+"""SocSci210's columns, and the columns of a prepared folder."""
+
+from typing import Any
+
+import polars as pl
+
+from socrates_fast.recipe import PERSONA_FIELDS
+
+INTEGER_FIELDS = ("age", "household_size")
+
+DEMOGRAPHIC = pl.Struct({name: pl.Int64 if name in INTEGER_FIELDS else pl.String for name in PERSONA_FIELDS})
+
+SOCSCI210: dict[str, Any] = {
+    "sample_id": pl.Int64,
+    "participant": pl.Int64,
+    "demographic": DEMOGRAPHIC,
+    "stimuli": pl.String,
+    "response": pl.Int64,
+    "condition_num": pl.Int64,
+    "task_num": pl.Int64,
+    "prompt": pl.String,
+    "reasoning": pl.String,
+    "study_id": pl.String,
+}
+"""The dataset's columns and types. ``(study_id, sample_id)`` is unique; every other id restarts in each study."""
+
+CELL = ("study_id", "condition_num", "task_num")
+"""The key of a cell: one outcome of one arm of one study."""
+
+PREPARED: dict[str, Any] = {
+    "study_id": pl.String,
+    "condition_num": pl.Int64,
+    "task_num": pl.Int64,
+    "participant": pl.Int64,
+    "sample_id": pl.Int64,
+    "demographic": DEMOGRAPHIC,
+    "stimuli": pl.String,
+    "response": pl.Int64,
+    "low": pl.Int64,
+    "high": pl.Int64,
+    "values": pl.List(pl.Int64),
+    "truth": pl.List(pl.Float64),
+}
+"""A prepared row. ``low``, ``high``, ``values``: its scale; ``truth``: the probabilities of ``values`` under the
+response model that made the row (synthetic data), else null."""

@@ -1,0 +1,1 @@
+"""How far predicted answers are from people's, beside the floors that give figures a meaning."""

@@ -1,0 +1,44 @@
+"""Predictors: prompts in, answer distributions out."""
+
+from pathlib import Path
+from typing import Any
+
+from socrates_fast.errors import ModelError
+from socrates_fast.infer.predictor import AnswerDistribution, Predictor
+
+__all__ = ["AnswerDistribution", "Predictor", "load_predictor"]
+
+
+def load_predictor(model: str | Path, **settings: Any) -> Predictor:
+    """The predictor that ``model`` names: a baseline (``uniform``, ``midpoint``) or the path of a ``.gguf``.
+
+    Args:
+        model: a baseline's name or a path.
+        settings: of GgufPredictor (context, batch, threads, ...); baselines have none and ignore them.
+
+    Raises:
+        ModelError: it names neither, or the file cannot be used.
+        ScoringError: the worker process died.
+    """
+    from socrates_fast.infer.constant import BASELINES
+
+    name = str(model)
+    if name in BASELINES:
+        return BASELINES[name]()
+    if name.startswith(("http://", "https://")):
+        raise ModelError(f"{name}: this version scores GGUF files and baselines, not endpoints")
+    path = Path(model)
+    if path.is_file() or path.suffix == ".gguf":
+        from socrates_fast.infer.gguf_model import GgufPredictor
+
+        return GgufPredictor(path, **settings)
+    known = ", ".join(BASELINES)
+    if path.is_dir():
+        raise ModelError(
+            f"{name}: this version scores GGUF files and baselines ({known}), not model folders; "
+            f"make a GGUF first: socrates-fast export --base {name} --out DIR"
+        )
+    raise ModelError(
+        f"{name}: neither a file nor a baseline ({known}). This version scores GGUF files; of a model on "
+        "the Hugging Face Hub, download the folder and run: socrates-fast export --base DIR --out DIR"
+    )

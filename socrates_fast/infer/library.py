@@ -1,0 +1,200 @@
+"""A loaded GGUF and a context over it: what the scorer needs of llama.cpp; used inside the worker only.
+
+Several misuses make llama.cpp abort the process (more tokens or more output rows than reserved, among others):
+they are checked here.
+"""
+
+import ctypes
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from socrates_fast.errors import ModelError, ScoringError
+from socrates_fast.infer.bindings import Batch, bindings, log
+from socrates_fast.infer.messages import ModelInfo, Settings
+from socrates_fast.infer.plan import Limits
+
+SEQUENCES = 64
+"""Token paths in flight at once; 256 is llama.cpp's limit, and each costs one row of logits in memory."""
+
+_TYPE_F32 = 0
+
+
+class LlamaModel:
+    """A GGUF and one context over it.
+
+    Raises:
+        ModelError: llama.cpp refuses the file, or it lacks a chat template.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._llama = bindings()
+        self._log = log()
+        self.path = settings.path
+        self._model = self._load(settings)
+        self._vocab = self._llama.llama_model_get_vocab(self._model)
+        self._context = self._open(settings)
+        self._memory = self._llama.llama_get_memory(self._context)
+        self.limits = Limits(
+            sequences=SEQUENCES,
+            cells=settings.context,
+            batch=int(self._llama.llama_n_batch(self._context)),
+            outputs=SEQUENCES,
+        )
+        self._batch = Batch(self.limits.batch, SEQUENCES)
+        self.info = self._describe(settings)
+        self._ids = lru_cache(maxsize=64)(self._tokenize)  # the template's pieces recur in all prompts
+
+    def _load(self, settings: Settings) -> int:
+        params = self._llama.llama_model_default_params()
+        params.n_gpu_layers = settings.gpu_layers
+        model = self._llama.llama_model_load_from_file(settings.path.encode(), params)
+        if not model:
+            raise ModelError(f"{settings.path}: llama.cpp cannot load it: {self._log.take()}")
+        return int(model)
+
+    def _open(self, settings: Settings) -> int:
+        params = self._llama.llama_context_default_params()
+        params.n_ctx = settings.context
+        params.n_batch = params.n_ubatch = min(settings.batch, settings.context)
+        params.n_seq_max = params.n_outputs_max = SEQUENCES
+        params.n_threads = params.n_threads_batch = settings.threads
+        params.kv_unified = True  # sequences share cells, so that copying a prefix costs no memory
+        if settings.exact:
+            params.type_k = params.type_v = _TYPE_F32
+            params.flash_attn_type = self._llama.LLAMA_FLASH_ATTN_TYPE_DISABLED
+        context = self._llama.llama_init_from_model(self._model, params)
+        if not context:
+            raise ModelError(
+                f"{settings.path}: llama.cpp cannot open a context of {settings.context} tokens: "
+                f"{self._log.take()}. If memory is short, ask for a smaller context."
+            )
+        return int(context)
+
+    def _describe(self, settings: Settings) -> ModelInfo:
+        text = ctypes.create_string_buffer(256)
+        self._llama.llama_model_desc(self._model, text, len(text))
+        return ModelInfo(
+            description=text.value.decode("utf-8", "replace"),
+            n_params=int(self._llama.llama_model_n_params(self._model)),
+            n_bytes=int(self._llama.llama_model_size(self._model)),
+            vocabulary=int(self._llama.llama_vocab_n_tokens(self._vocab)),
+            context=settings.context,
+            trained_context=int(self._llama.llama_model_n_ctx_train(self._model)),
+            threads=settings.threads,
+            system_info=self._llama.llama_print_system_info().decode().strip(" |"),
+        )
+
+    def metadata(self, key: str) -> str | None:
+        """A scalar or string of the GGUF's metadata as text, or None."""
+        size = 256
+        while True:
+            text = ctypes.create_string_buffer(size)
+            needed = self._llama.llama_model_meta_val_str(self._model, key.encode(), text, size)
+            if needed < size:
+                return text.value.decode("utf-8") if needed >= 0 else None
+            size = needed + 1
+
+    @property
+    def chat_template(self) -> str:
+        """The Jinja chat template."""
+        template = self.metadata("tokenizer.chat_template")
+        if not template:
+            raise ModelError(
+                f"{self.path}: it holds no chat template (tokenizer.chat_template), so prompts cannot be "
+                "written as the model knows them; export it from an instruct model's folder"
+            )
+        return template
+
+    @property
+    def template_variables(self) -> dict[str, str]:
+        """``bos_token`` and ``eos_token`` as text, "" where the file names none."""
+        return {f"{role}_token": self._token_text(role) for role in ("bos", "eos")}
+
+    def _token_text(self, role: str) -> str:
+        # Asked of the metadata: where the file is silent, llama.cpp invents an id.
+        number = self.metadata(f"tokenizer.ggml.{role}_token_id")
+        if number is None:
+            return ""
+        return str(self._llama.llama_vocab_get_text(self._vocab, int(number)).decode("utf-8"))
+
+    def tokenize(self, text: str, special: bool) -> list[int]:
+        """Ids of ``text`` without BOS or EOS; control tokens in it are recognised only if ``special``."""
+        return list(self._ids(text, special))
+
+    def _tokenize(self, text: str, special: bool) -> tuple[int, ...]:
+        data = text.encode("utf-8")
+        capacity = len(data) + 8
+        while True:
+            ids = (ctypes.c_int32 * capacity)()
+            count = self._llama.llama_tokenize(self._vocab, data, len(data), ids, capacity, False, special)
+            if count >= 0:
+                return tuple(ids[:count])
+            capacity = -count
+
+    def keep(self, sequence: int, length: int) -> None:
+        """Forget everything but the first ``length`` tokens of ``sequence``, which becomes sequence 0."""
+        if length == 0:
+            self._llama.llama_memory_clear(self._memory, False)
+            return
+        self._llama.llama_memory_seq_keep(self._memory, sequence)
+        if not self._llama.llama_memory_seq_rm(self._memory, sequence, length, -1):
+            raise ScoringError(f"{self.path}: this architecture's memory cannot share prefixes")
+        if sequence:
+            self._llama.llama_memory_seq_cp(self._memory, sequence, 0, 0, length)
+            self._llama.llama_memory_seq_rm(self._memory, sequence, -1, -1)
+
+    def copy(self, sequence: int, length: int) -> None:
+        """Let ``sequence`` begin with the first ``length`` tokens of sequence 0."""
+        self._llama.llama_memory_seq_cp(self._memory, 0, sequence, 0, length)
+
+    def decode(
+        self,
+        tokens: NDArray[np.int32],
+        positions: NDArray[np.int32],
+        first: NDArray[np.int32],
+        last: NDArray[np.int32],
+        wanted: list[int],
+    ) -> None:
+        """Compute n tokens; what they attend to is in the cache or among them.
+
+        Args:
+            tokens: ids; (n,).
+            positions: of the tokens in their sequences; (n,).
+            first: first sequence that a token belongs to; (n,).
+            last: last such sequence; (n,).
+            wanted: the tokens (numbers below n) whose next-token logits will be read.
+
+        Raises:
+            ScoringError: llama.cpp refuses.
+        """
+        count = len(tokens)
+        if count > self.limits.batch or len(wanted) > self.limits.outputs:
+            raise ValueError(f"{count} tokens, {len(wanted)} outputs exceed {self.limits}")
+        batch = self._batch
+        batch.token[:count] = tokens
+        batch.position[:count] = positions
+        batch.owners[:count] = last - first + 1
+        batch.sequence[:count] = first[:, None] + np.arange(SEQUENCES, dtype=np.int32)
+        batch.wanted[:count] = 0
+        batch.wanted[wanted] = 1
+        status = self._llama.llama_decode(self._context, batch.view(count))
+        if status != 0:
+            raise ScoringError(f"llama_decode failed with code {status}: {self._log.take()}")
+
+    def log_probabilities(self, token: int, columns: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Log-softmax over the vocabulary after a wanted token of the last decode, at ``columns``."""
+        pointer = self._llama.llama_get_logits_ith(self._context, token)
+        row = np.ctypeslib.as_array(pointer, (self.info.vocabulary,))
+        return log_softmax(row, columns)
+
+
+def log_softmax(row: NDArray[np.float32], columns: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Log-softmax of a row of logits, (V,), at ``columns``, (c,); NaN if the row holds NaN or +inf."""
+    highest = row.max()
+    with np.errstate(invalid="ignore"):  # inf - inf: the NaN is reported with the prompt's number
+        total = np.exp(row - highest).sum(dtype=np.float64)
+        picked = row[columns].astype(np.float64) - float(highest)
+    found: NDArray[np.float64] = picked - np.log(total)
+    return found

@@ -1,0 +1,255 @@
+"""A run from recipe to report: data -> base -> train -> export -> evaluate.
+
+Each stage is skipped if the manifest says that it is complete and that nothing it depends on has changed, so the
+same command resumes where it stopped.
+"""
+
+import fcntl
+import json
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from socrates_fast import __version__, recipes
+from socrates_fast.actions import evaluate_model, export_files, read_metrics
+from socrates_fast.console import Console
+from socrates_fast.data.prepare import prepare, prompts_of
+from socrates_fast.data.splits import sample_rows
+from socrates_fast.errors import ModelError, RecipeError, SocratesError
+from socrates_fast.prompt import Prompt
+from socrates_fast.recipe import TINY, Model, Recipe
+from socrates_fast.runs import Run, environment, fingerprint, sha256_file, write_json, write_text
+
+
+def resolve_base(model: Model, console: Console) -> Path:
+    """The folder of a recipe's base model: made (``tiny``), given, or downloaded at its pinned revision.
+
+    Raises:
+        ModelError: a given folder is not there.
+        RecipeError: a Hugging Face id without a revision.
+    """
+    if model.base == TINY:
+        from socrates_fast.train.tiny import ensure
+
+        with console.steps("making the built-in base model (once)") as progress:
+            return ensure(lambda step, steps, loss: progress(step, steps, f"loss {loss:.3f}"))
+    folder = Path(model.base)
+    if folder.is_dir():
+        return folder
+    if model.base.startswith((".", "/", "~")) or model.base.count("/") != 1:
+        raise ModelError(f"model.base: no folder {model.base}")
+    if model.revision is None:
+        raise RecipeError(
+            f"model.base is {model.base} on the Hugging Face Hub; pin it with model.revision=COMMIT"
+        )
+    from huggingface_hub import snapshot_download
+
+    patterns = ["*.json", "*.safetensors", "*.jinja", "tokenizer.model"]
+    return Path(snapshot_download(model.base, revision=model.revision, allow_patterns=patterns))
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """An evaluation of one model of a run: its folder and what ``metrics.json`` holds."""
+
+    name: str
+    folder: Path
+    metrics: Mapping[str, Any]
+
+
+class Pipeline:
+    """The stages of one recipe in one run folder.
+
+    Args:
+        recipe: what to do.
+        folder: the run's folder; made if it is not there.
+        console: where progress goes.
+    """
+
+    def __init__(self, recipe: Recipe, folder: Path, console: Console) -> None:
+        self.recipe = recipe
+        self.console = console
+        self.run = Run(folder)
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the run's folder alone, and record recipe and versions in it.
+
+        Raises:
+            SocratesError: another process works in the folder.
+        """
+        with (self.run.folder / ".lock").open("w") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                raise SocratesError(
+                    f"{self.run.folder}: another socrates-fast works in this folder; "
+                    f"wait for it or name another with --out"
+                ) from error
+            write_text(self.run.folder / "recipe.yaml", recipes.dump(self.recipe))
+            write_json(self.run.folder / "environment.json", environment())
+            yield
+
+    def _stage(self, name: str, key: str, work: Callable[[], list[Path]]) -> None:
+        """Do ``work``, which returns the files it wrote, unless ``name`` is complete with this ``key``."""
+        if self.run.is_complete(name, key):
+            self.console.say(f"{name}: already done")
+            return
+        self.console.say(f"{name} ...")
+        started = time.monotonic()
+        files = work()
+        seconds = time.monotonic() - started
+        self.run.close(name, key, files, seconds)
+        self.run.log("stage", stage=name, seconds=round(seconds, 3))
+        self.console.say(f"{name}: done in {seconds:.1f} s")
+
+    # --- data -------------------------------------------------------------------------------------------
+
+    @cached_property
+    def _data_key(self) -> str:
+        path = self.recipe.data.path
+        source = sha256_file(path) if path and path.is_file() else str(path)
+        return fingerprint([__version__, self.recipe.data.model_dump(), source])
+
+    def prepare(self) -> Path:
+        """The prepared folder."""
+        folder = self.run.folder / "data"
+        self._stage("data", self._data_key, lambda: prepare(self.recipe, folder))
+        return folder
+
+    def rows(self, side: str) -> pl.DataFrame:
+        """Prepared rows of ``side`` (train, validation, test)."""
+        return pl.read_parquet(self.prepare_folder / f"{side}.parquet")
+
+    @cached_property
+    def prepare_folder(self) -> Path:
+        """The prepared folder, prepared once."""
+        return self.prepare()
+
+    # --- train ------------------------------------------------------------------------------------------
+
+    @cached_property
+    def base(self) -> Path:
+        """The base model's folder."""
+        return resolve_base(self.recipe.model, self.console)
+
+    @cached_property
+    def _train_key(self) -> str:
+        recipe = self.recipe
+        parts = [recipe.model, recipe.prompt, recipe.train]
+        return fingerprint([self._data_key, self._base_facts(), *(part.model_dump() for part in parts)])
+
+    def _base_facts(self) -> dict[str, int | str]:
+        """What identifies the base: its configuration by content, its weights by name and size."""
+        facts: dict[str, int | str] = {
+            p.name: p.stat().st_size for p in sorted(self.base.glob("*.safetensors"))
+        }
+        for name in ("config.json", "tokenizer.json"):
+            if (self.base / name).is_file():
+                facts[name] = sha256_file(self.base / name)
+        return facts
+
+    def train(self) -> Path:
+        """The adapter's folder."""
+        from socrates_fast.train.sft import train
+
+        def work() -> list[Path]:
+            sides = {side: self.rows(side) for side in ("train", "validation")}
+            with self.console.steps("training") as progress:
+                result = train(
+                    self.recipe, self.base, sides, self.run,
+                    lambda step, steps, logs: progress(step, steps, _losses(logs)), self.console.say,
+                )  # fmt: skip
+            return [path for path in result.adapter.rglob("*") if path.is_file()]
+
+        self._stage("train", self._train_key, work)
+        return self.run.folder / "adapter"
+
+    # --- export -----------------------------------------------------------------------------------------
+
+    @cached_property
+    def _export_key(self) -> str:
+        return fingerprint([self._train_key, self.recipe.export.model_dump()])
+
+    def export(self) -> Path:
+        """The folder of the run's GGUF files."""
+        folder = self.run.folder / "gguf"
+        adapter = self.train()
+        self._stage("export", self._export_key, lambda: self._export(folder, self.recipe.name, adapter))
+        return folder
+
+    def export_base(self) -> Path:
+        """The folder of the base model's GGUF, exported in the same way."""
+        folder = self.run.folder / "gguf" / "base"
+        only = (self.recipe.evaluate.quantisation,)
+        key = fingerprint([self._base_facts(), self.recipe.export.model_dump(), only])
+        self._stage("export base", key, lambda: self._export(folder, "base", None, only))
+        return folder
+
+    def _export(
+        self, folder: Path, name: str, adapter: Path | None, only: tuple[str, ...] | None = None
+    ) -> list[Path]:
+        options = self.recipe.export
+        return export_files(
+            self.base, adapter, folder, name, only or options.quantisations, self.gate_prompts(),
+            options.parity, self.console,
+        )  # fmt: skip
+
+    def gate_prompts(self) -> list[Prompt]:
+        """The prompts on which an export is compared with the trained model."""
+        rows = self.rows("validation")
+        rows = rows if len(rows) else self.rows("train")
+        chosen = sample_rows(rows, self.recipe.export.parity.prompts, self.recipe.data.split.seed)
+        return prompts_of(chosen, self.recipe.prompt)
+
+    # --- evaluate ---------------------------------------------------------------------------------------
+
+    def evaluate(self) -> list[Evaluated]:
+        """Evaluations of the fine-tuned model and, if the recipe says so, of the base model."""
+        self.export()
+        results = [self._evaluated("evaluate", "fine-tuned", self.model_file, "evaluation")]
+        if self.recipe.evaluate.base:
+            model = self.export_base() / f"base-{self.recipe.evaluate.quantisation}.gguf"
+            results.append(self._evaluated("evaluate base", "base", model, "evaluation/base"))
+        return results
+
+    @property
+    def model_file(self) -> Path:
+        """The GGUF that is evaluated."""
+        name = f"{self.recipe.name}-{self.recipe.evaluate.quantisation}.gguf"
+        return self.run.folder / "gguf" / name
+
+    def _evaluated(self, stage: str, name: str, model: Path, folder: str) -> Evaluated:
+        out = self.run.folder / folder
+        options = [self.recipe.evaluate.model_dump(), self.recipe.prompt.model_dump()]
+        key = fingerprint([self._data_key, sha256_file(model), options])
+
+        def work() -> list[Path]:
+            rows = sample_rows(self.rows("test"), self.recipe.evaluate.limit, self.recipe.data.split.seed)
+            details = {"dropped": self._dropped(), "recipe": self.recipe.model_dump(mode="json")}
+            title = f"{self.recipe.name}: {name}"
+            return evaluate_model(str(model), rows, out, self.recipe.evaluate, self.recipe.prompt, title,
+                                  details, self.console)  # fmt: skip
+
+        self._stage(stage, key, work)
+        return Evaluated(name, out, read_metrics(out))
+
+    def _dropped(self) -> dict[str, int]:
+        """Rows left out, by reason."""
+        card = json.loads((self.prepare_folder / "card.json").read_text(encoding="utf-8"))
+        counts: Counter[str] = Counter()
+        for fault in card["dropped"]:
+            counts[fault["reason"]] += fault["rows"]
+        return dict(counts)
+
+
+def _losses(logs: Mapping[str, float]) -> str:
+    names = {"loss": "loss", "eval_loss": "validation loss"}
+    return ", ".join(f"{text} {logs[name]:.3f}" for name, text in names.items() if name in logs)
