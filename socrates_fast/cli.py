@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 HELP = "Fine-tune a language model on survey answers, ship it as one GGUF, predict answers with it."
 
+INTERRUPTED = 130
+
 app = typer.Typer(help=HELP, no_args_is_help=True, add_completion=False, rich_markup_mode=None,
                   pretty_exceptions_enable=False)  # fmt: skip
 data_app = typer.Typer(help="Prepare and inspect data.", no_args_is_help=True)
@@ -246,6 +248,7 @@ def main(arguments: list[str] | None = None) -> None:
         print(f"error: {error.format_message()} (see --help)", file=sys.stderr)
         sys.exit(2)
     except (KeyboardInterrupt, typer.Abort):
+        code = INTERRUPTED
+    if code == INTERRUPTED:  # Typer turns Ctrl-C inside a verb into this code by itself
         print("interrupted; the same command resumes", file=sys.stderr)
-        sys.exit(130)
     sys.exit(code if isinstance(code, int) else 0)

@@ -126,12 +126,7 @@ class Pipeline:
 
     def rows(self, side: str) -> pl.DataFrame:
         """Prepared rows of ``side`` (train, validation, test)."""
-        return pl.read_parquet(self.prepare_folder / f"{side}.parquet")
-
-    @cached_property
-    def prepare_folder(self) -> Path:
-        """The prepared folder, prepared once."""
-        return self.prepare()
+        return pl.read_parquet(self.run.folder / "data" / f"{side}.parquet")
 
     # --- train ------------------------------------------------------------------------------------------
 
@@ -159,6 +154,8 @@ class Pipeline:
     def train(self) -> Path:
         """The adapter's folder."""
         from socrates_fast.train.sft import train
+
+        self.prepare()
 
         def work() -> list[Path]:
             sides = {side: self.rows(side) for side in ("train", "validation")}
@@ -243,7 +240,7 @@ class Pipeline:
 
     def _dropped(self) -> dict[str, int]:
         """Rows left out, by reason."""
-        card = json.loads((self.prepare_folder / "card.json").read_text(encoding="utf-8"))
+        card = json.loads((self.run.folder / "data" / "card.json").read_text(encoding="utf-8"))
         counts: Counter[str] = Counter()
         for fault in card["dropped"]:
             counts[fault["reason"]] += fault["rows"]

@@ -5,6 +5,7 @@ named is still there with the same size and sha256. A stage that is complete is 
 """
 
 import hashlib
+import io
 import json
 import os
 import platform
@@ -14,10 +15,13 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from socrates_fast import __version__
 from socrates_fast.errors import SocratesError
+
+if TYPE_CHECKING:
+    import polars as pl
 
 PACKAGES = (
     "torch", "unsloth", "unsloth_zoo", "trl", "transformers", "peft", "bitsandbytes", "datasets",
@@ -70,6 +74,15 @@ def write_text(path: Path, text: str) -> None:
 def write_json(path: Path, value: Any) -> None:
     """Write ``value`` to ``path`` as indented JSON, whole or not at all."""
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def write_parquet(path: Path, frame: "pl.DataFrame") -> None:
+    """Write ``frame`` to ``path`` as parquet, whole or not at all."""
+    # Through memory: on a full disk polars raises an error of its own, in which the reason is lost.
+    buffer = io.BytesIO()
+    frame.write_parquet(buffer)
+    with atomic_path(path) as partial:
+        partial.write_bytes(buffer.getbuffer())
 
 
 def sha256_file(path: Path) -> str:

@@ -84,22 +84,22 @@ def export(
     if verify and logits:
         check_installed()
     with _workplace(out, name) as folder:
-        files = _write(base, adapter, folder, kinds, name, progress)
+        written = _write(base, adapter, folder, kinds, name, progress)
         gate = _NO_PARITY
         if verify:
-            gate = run_gate(base, adapter, files, prompts, bounds, logits, progress)
-        facts: dict[str, dict[str, Any]] = {
-            kind: {"file": file.name, "bytes": file.stat().st_size, "sha256": sha256_file(file)}
-            for kind, file in files.items()
-        }
+            # The float file goes through it even if only others are kept: its bound is the sharpest.
+            gate = run_gate(base, adapter, written, prompts, bounds, logits, progress)
+        facts = {kind: _facts(written[kind]) for kind in kinds}
         parity = {**gate, "files": facts, "environment": environment()}
-        final = {kind: out / file.name for kind, file in files.items()}
         # An old verdict must not stand beside a new file, not even for a moment.
         (out / PARITY).unlink(missing_ok=True)
-        for kind, file in files.items():
-            file.replace(final[kind])
+        files = {kind: written[kind].replace(out / written[kind].name) for kind in kinds}
         write_json(out / PARITY, parity)
-    return ExportResult(final, {kind: fact["bytes"] for kind, fact in facts.items()}, parity)
+    return ExportResult(files, {kind: fact["bytes"] for kind, fact in facts.items()}, parity)
+
+
+def _facts(file: Path) -> dict[str, Any]:
+    return {"file": file.name, "bytes": file.stat().st_size, "sha256": sha256_file(file)}
 
 
 def _kinds(quantisations: Sequence[str]) -> list[str]:
@@ -114,6 +114,8 @@ def _kinds(quantisations: Sequence[str]) -> list[str]:
 @contextmanager
 def _workplace(out: Path, name: str) -> Iterator[Path]:
     """A hidden folder inside ``out``, removed at the end; one that a killed export left is removed first."""
+    if Path(name).name != name:
+        raise ExportError(f"the name of a model cannot be {name!r}: it becomes part of a file name")
     folder = out / f".{name}.partial"
     shutil.rmtree(folder, ignore_errors=True)
     try:
@@ -134,17 +136,14 @@ def _write(
     name: str,
     progress: Progress | None,
 ) -> dict[str, Path]:
+    """Write the float files asked for, or f16, then the quantised ones; all of them by type."""
     model = open_base(base)
     lora = load_adapter(adapter) if adapter is not None else None
-    files = {kind: folder / f"{name}-{kind}.gguf" for kind in kinds}
-    source = next((kind for kind in FLOAT_TYPES if kind in files), "f16")
-    floats = {source: folder / f"{name}-{source}.gguf"}
-    floats |= {kind: file for kind, file in files.items() if kind in FLOAT_TYPES}
-    for kind, file in floats.items():
-        write_merged(file, model, lora, kind, name, progress)
-    for kind in kinds:
-        if kind in QUANTISED_TYPES:
-            quantize(floats[source], files[kind], kind, progress)
-    if source not in files:
-        floats[source].unlink()
+    floats = [kind for kind in FLOAT_TYPES if kind in kinds] or ["f16"]
+    quantised = [kind for kind in kinds if kind in QUANTISED_TYPES]
+    files = {kind: folder / f"{name}-{kind}.gguf" for kind in (*floats, *quantised)}
+    for kind in floats:
+        write_merged(files[kind], model, lora, kind, name, progress)
+    for kind in quantised:
+        quantize(files[floats[0]], files[kind], kind, progress)
     return files

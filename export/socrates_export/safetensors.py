@@ -93,10 +93,10 @@ def read_header(path: Path) -> dict[str, StoredTensor]:
         if len(prefix) < 8 or length > size - 8:
             raise ModelError(f"{path}: truncated, or not a safetensors file ({size} bytes)")
         try:
-            header = dict(json.loads(file.read(length)))
+            header = json.loads(file.read(length))
             header.pop("__metadata__", None)
             tensors = {name: _stored(path, name, facts, 8 + length) for name, facts in header.items()}
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise ModelError(f"{path}: its header is not that of a safetensors file") from error
     end = max((tensor.offset + tensor.nbytes for tensor in tensors.values()), default=8 + length)
     if end != size:

@@ -17,7 +17,7 @@ from socrates_fast.data.splits import SIDES, sample_rows, split_rows
 from socrates_fast.errors import DataError
 from socrates_fast.prompt import Prompt, persona_text, user_text
 from socrates_fast.recipe import Data, PromptOptions, Recipe
-from socrates_fast.runs import atomic_path, write_json, write_text
+from socrates_fast.runs import write_json, write_parquet, write_text
 
 NO_ANSWER = "no answer"
 NOT_AN_INTEGER = "the answer is not an integer"
@@ -136,8 +136,7 @@ def prepare(recipe: Recipe, out: Path) -> list[Path]:
     sides, prepared = prepare_rows(recipe.data)
     out.mkdir(parents=True, exist_ok=True)
     for side, rows in sides.items():
-        with atomic_path(out / f"{side}.parquet") as partial:
-            rows.write_parquet(partial)
+        write_parquet(out / f"{side}.parquet", rows)
     card = _card(sides, prepared)
     write_json(out / "card.json", card)
     write_text(out / "card.md", _card_text(recipe, card))

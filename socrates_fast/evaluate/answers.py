@@ -183,9 +183,7 @@ def read_predictions(answers: Answers, predictions: pl.DataFrame) -> Predictions
     _require_columns(predictions, (*KEYS, "values", "probabilities", "answer_mass"), "predictions")
     ordered = _in_order_of(answers.keys, predictions)
     shape, values = _lists(ordered["values"])
-    same = np.array_equal(shape.lengths, answers.shape.lengths) and np.array_equal(
-        values, answers.values
-    )
+    same = np.array_equal(shape.lengths, answers.shape.lengths) and np.array_equal(values, answers.values)
     if not same:
         raise DataError(
             f"predictions: {_first_other_scale(answers, shape, values)} was predicted on other "
@@ -240,18 +238,14 @@ def _check_rows(rows: pl.DataFrame) -> None:
         rows, [name for name in PREPARED if name not in ("truth", "demographic", "stimuli")], "rows"
     )
     if rows.height == 0:
-        raise DataError(
-            "there are no rows to evaluate; look at the split and at the filters of the recipe"
-        )
+        raise DataError("there are no rows to evaluate; look at the split and at the filters of the recipe")
     _refuse(rows, rows["response"].is_null().to_numpy(), "no answer (response is null)")
     no_values = rows["values"].list.len().fill_null(0).to_numpy() == 0
     _refuse(rows, no_values, "no list of allowed answers (values is null or empty)")
     narrow = (rows["high"] <= rows["low"]).fill_null(True).to_numpy()
     _refuse(rows, narrow, "a stated range without width (low must be below high)")
     if rows.select("study_id", "sample_id").is_duplicated().any():
-        raise DataError(
-            "rows: (study_id, sample_id) must name one row, and some occur more than once"
-        )
+        raise DataError("rows: (study_id, sample_id) must name one row, and some occur more than once")
 
 
 def _check_one_scale(cells: pl.DataFrame) -> None:
@@ -275,17 +269,14 @@ def _check_ascending(rows: pl.DataFrame, shape: Ragged, values: Floats) -> None:
 def _require_columns(frame: pl.DataFrame, names: list[str] | tuple[str, ...], what: str) -> None:
     missing = [name for name in names if name not in frame.columns]
     if missing:
-        raise DataError(
-            f"{what}: missing column(s) {', '.join(missing)}; found {', '.join(frame.columns)}"
-        )
+        raise DataError(f"{what}: missing column(s) {', '.join(missing)}; found {', '.join(frame.columns)}")
 
 
 def _refuse(frame: pl.DataFrame, bad: NDArray[np.bool_], fault: str) -> None:
     """Raise if any row is bad, with their number and the first one's name."""
     if bad.any():
         raise DataError(
-            f"{int(bad.sum())} row(s) have {fault}; the first is "
-            f"{_name(frame, int(np.argmax(bad)))}"
+            f"{int(bad.sum())} row(s) have {fault}; the first is {_name(frame, int(np.argmax(bad)))}"
         )
 
 

@@ -19,8 +19,7 @@ from socrates_fast.evaluate.ragged import Floats
 
 def uniform(answers: Answers) -> Floats:
     """1 / number of allowed answers; shape (m,)."""
-    shares: Floats = 1.0 / answers.shape.lengths
-    return shares[answers.shape.owner]
+    return 1.0 / answers.shape.lengths[answers.shape.owner]
 
 
 def midpoint(answers: Answers) -> Floats:
@@ -32,8 +31,8 @@ def midpoint(answers: Answers) -> Floats:
     shape = answers.shape
     middle = answers.low + answers.span / 2
     distance = np.abs(answers.values - middle[shape.owner])
-    nearest = np.minimum.reduceat(distance, shape.starts)
-    chosen = (distance == nearest[shape.owner]).astype(np.float64)
+    nearest: Floats = np.minimum.reduceat(distance, shape.starts)
+    chosen: Floats = (distance == nearest[shape.owner]).astype(np.float64)
     return chosen / shape.total(chosen)[shape.owner]
 
 

@@ -31,9 +31,7 @@ def median_answer(values: Floats, probabilities: Floats, shape: Ragged) -> Float
     return median
 
 
-def expected_absolute_error(
-    values: Floats, probabilities: Floats, shape: Ragged, response: Floats
-) -> Floats:
+def expected_absolute_error(values: Floats, probabilities: Floats, shape: Ragged, response: Floats) -> Floats:
     """E|X - r| with X drawn from the predicted distribution, in the answer's unit; shape (n,).
 
     Published accuracies draw X once per row; this is the exact expectation over that draw.
@@ -86,9 +84,7 @@ def row_wasserstein(values: Floats, difference: Floats, shape: Ragged) -> Floats
     return shape.total(np.abs(np.cumsum(difference)) * gap)
 
 
-def resampled_wasserstein(
-    answers: Floats, counts: Ints, draws: int, rng: np.random.Generator
-) -> float:
+def resampled_wasserstein(answers: Floats, counts: Ints, draws: int, rng: np.random.Generator) -> float:
     """Expected Wasserstein-1 between a sample and resamples of its own size, in the answers' unit.
 
     Args:

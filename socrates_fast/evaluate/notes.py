@@ -42,20 +42,17 @@ def _about_cells(cells: pl.DataFrame) -> list[str]:
     small = int((cells["people"] < NOISY_CELL).sum())
     if small:
         found.append(
-            f"{small} of {cells.height} cells have fewer than {NOISY_CELL} people: a Wasserstein "
+            f"{small} of {cells.height} cells hold fewer than {NOISY_CELL} people: a Wasserstein "
             "distance there is mostly noise. Read it beside the floor, which is itself too low for "
             "cells of fewer than about 20."
         )
     single = int((cells["people"] < 2).sum())
     if single:
-        found.append(
-            f"{single} cells have one person; they have no floor, so the floor is that of the "
-            "other cells."
-        )
+        found.append(f"{_cells(single)} one person only, so no floor; the floor is that of the other cells.")
     skipped = cells["published"].null_count()
     if skipped:
         found.append(
-            f"{skipped} cells have fewer than two people or one single human answer; the published "
+            f"{_cells(skipped)} fewer than two people or one single human answer; the published "
             "convention leaves them out."
         )
     return found
@@ -67,9 +64,9 @@ def _about_answers(answers: Answers) -> list[str]:
     if off.any():
         touched = len(np.unique(answers.cell[off]))
         found.append(
-            f"{int(off.sum())} human answers in {touched} cells lie off the stated scale. They "
-            "widen the observed range there, which shrinks the published distance; the stated "
-            "distance counts them where they lie."
+            f"Human answers off the stated scale: {int(off.sum())}, in {touched} of "
+            f"{len(answers.cells.people)} cells. They widen the observed range there, which "
+            "shrinks the published distance; the stated distance counts them where they lie."
         )
     if 0 < answers.rows_with_truth < answers.keys.height:
         found.append(
@@ -95,12 +92,13 @@ def _about_predictor(metrics: Mapping[str, Any]) -> list[str]:
             f"{accuracy:.3f}: accuracy rewards collapsing to the middle, so do not rank predictors "
             "by it."
         )
-    stated, guess = (
-        item["wasserstein.stated"]["value"] for item in (metrics, baselines["uniform"])
-    )
+    stated, guess = (item["wasserstein.stated"]["value"] for item in (metrics, baselines["uniform"]))
     if stated >= guess:
         found.append(
-            f"{name} is no nearer to people's answers ({stated:.3f}) than uniform guessing "
-            f"({guess:.3f})."
+            f"{name} is no nearer to people's answers ({stated:.3f}) than uniform guessing ({guess:.3f})."
         )
     return found
+
+
+def _cells(number: int) -> str:
+    return "1 cell has" if number == 1 else f"{number} cells have"

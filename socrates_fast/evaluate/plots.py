@@ -107,9 +107,7 @@ def _dots(axes: "Axes", x: Floats, y: Floats, people: Floats) -> None:
     axes.set_axisbelow(True)
 
 
-def figure_bars(
-    figures: Mapping[str, Mapping[str, Any]], floor: float | None, description: str
-) -> str:
+def figure_bars(figures: Mapping[str, Mapping[str, Any]], floor: float | None, description: str) -> str:
     """One metric of several predictors as horizontal bars with intervals.
 
     Args:
@@ -191,9 +189,7 @@ def _svg(figure: "Figure", description: str) -> str:
     if box is None:
         raise ValueError("the drawn SVG has no viewBox")
     text = text[text.index(">") + 1 :].replace("xlink:href", "href")
-    text = re.sub(
-        r' id="[A-Za-z0-9.]+_\d+"', "", text
-    )  # "axes_1": the same in every plot of a page
+    text = re.sub(r' id="[A-Za-z0-9.]+_\d+"', "", text)  # "axes_1": the same in every plot of a page
     for colour, name in _VARIABLES.items():
         text = text.replace(colour, f"var(--{name})")
     # Fonts come from the page; matplotlib would name one that readers may not have

@@ -3,7 +3,6 @@
 import json
 from collections.abc import Mapping
 from importlib.resources import files
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,7 +18,6 @@ from socrates_fast.evaluate.plots import (
 )
 from socrates_fast.evaluate.ragged import Floats
 from socrates_fast.evaluate.summary import FIGURES, Summary
-from socrates_fast.runs import write_text
 
 DROPPED = "dropped"
 """Key of ``details`` whose value, rows left out by reason, gets a table of its own."""
@@ -37,29 +35,16 @@ _STUDY_COLUMNS = {
 }
 
 
-def write_report(
-    path: Path, title: str, answers: Answers, summary: Summary, details: Mapping[str, Any]
-) -> None:
-    """Write the report, whole or not at all.
+def render_report(title: str, answers: Answers, summary: Summary, details: Mapping[str, Any]) -> str:
+    """The report as HTML; all text that comes from users is escaped.
 
     Args:
-        path: the HTML file.
         title: the headline.
         answers: what people answered.
         summary: the figures.
         details: what made them (recipe, versions, ...), shown as YAML by key;
             ``details["dropped"]`` maps reasons to numbers of rows left out.
-
-    Raises:
-        SocratesError: the file cannot be written.
     """
-    write_text(path, render_report(title, answers, summary, details))
-
-
-def render_report(
-    title: str, answers: Answers, summary: Summary, details: Mapping[str, Any]
-) -> str:
-    """The report as HTML; all text that comes from users is escaped."""
     from jinja2 import Environment, StrictUndefined
 
     environment = Environment(
@@ -91,7 +76,7 @@ def _headline(metrics: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any], 
     return [
         ("Wasserstein", metrics["wasserstein.stated"], "distance to people's answers; 0 is best"),
         ("Floor", metrics["wasserstein.floor"], "a perfect prediction, cells of this size"),
-        ("Uniform guessing", uniform, "Wasserstein without any knowledge"),
+        ("Uniform", uniform, "distance of guessing without any knowledge"),
         *([("To the truth", truth, "distance to the true distributions")] if truth else []),
         ("Correlation", metrics["correlation"], "of predicted and given answers"),
         ("Answer mass", metrics["answer_mass"], "probability of a valid answer"),
@@ -140,9 +125,10 @@ def _example_cells(answers: Answers, summary: Summary) -> list[dict[str, Any]]:
         .sort("stated")
         .to_dicts()
     )
-    half = (len(ranked) - 1) // 2
-    ranks = {0: "best", 1: "second best", half: "middle", half + 1: "middle"}
-    ranks |= {len(ranked) - 2: "second worst", len(ranked) - 1: "worst"}
+    last = len(ranked) - 1
+    half = last // 2
+    ranks = {half: "middle", half + 1: "middle", last - 1: "second worst", 1: "second best"}
+    ranks |= {last: "worst", 0: "best"}  # with few cells these names win
     chosen = sorted(rank for rank in ranks if 0 <= rank < len(ranked))
     return [
         {
@@ -161,9 +147,7 @@ def _cell_plot(answers: Answers, mixture: Floats, index: int) -> str:
     given = cells.human.cell == index
     values = np.union1d(cells.values[support], cells.human.answer[given])
     human, predicted = np.zeros(len(values)), np.zeros(len(values))
-    human[np.searchsorted(values, cells.human.answer[given])] = (
-        cells.human.count[given] / cells.people[index]
-    )
+    human[np.searchsorted(values, cells.human.answer[given])] = cells.human.count[given] / cells.people[index]
     predicted[np.searchsorted(values, cells.values[support])] = mixture[support]
     return distribution_plot(values, human, predicted)
 

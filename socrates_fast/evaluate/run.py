@@ -23,11 +23,11 @@ from socrates_fast.errors import ScoringError
 from socrates_fast.evaluate.answers import KEYS, Answers, read_answers, read_predictions
 from socrates_fast.evaluate.frame import predictions_frame
 from socrates_fast.evaluate.ragged import Ragged
-from socrates_fast.evaluate.report import write_report
+from socrates_fast.evaluate.report import render_report
 from socrates_fast.evaluate.summary import Summary, summarise
 from socrates_fast.infer.predictor import AnswerDistribution, Predictor
 from socrates_fast.prompt import Prompt
-from socrates_fast.runs import atomic_path, environment, write_json
+from socrates_fast.runs import environment, write_json, write_parquet, write_text
 
 PREDICTIONS, METRICS, REPORT = "predictions.parquet", "metrics.json", "report.html"
 ENVIRONMENT = "environment of the evaluation"
@@ -73,7 +73,7 @@ def evaluate(
         out: folder of the three files; made if it does not exist. Nothing is written before all is
             predicted.
         title: headline of the report.
-        details: what made the predictor (see ``report.write_report``); the versions of the
+        details: what made the predictor (see ``report.render_report``); the versions of the
             packages at work are added.
         batch: rows given to the predictor at once, in the order of ``rows``.
         progress: show a bar with rows/s and time left on stderr.
@@ -85,9 +85,7 @@ def evaluate(
     """
     answers = read_answers(rows)  # before the hours of predicting, not after
     predictions = predict(predictor, rows, prompts, batch=batch, progress=progress)
-    return evaluate_predictions(
-        answers, predictions, out, name=predictor.name, title=title, details=details
-    )
+    return evaluate_predictions(answers, predictions, out, name=predictor.name, title=title, details=details)
 
 
 def evaluate_predictions(
@@ -101,11 +99,11 @@ def evaluate_predictions(
 ) -> Evaluation:
     """Evaluate predictions that exist already; files, arguments and errors as for ``evaluate``."""
     summary = summarise(answers, read_predictions(answers, predictions), name)
+    report = render_report(title, answers, summary, {**details, ENVIRONMENT: environment()})
     files = tuple(out / file for file in (PREDICTIONS, METRICS, REPORT))
-    with atomic_path(files[0]) as partial:
-        predictions.write_parquet(partial)
+    write_parquet(files[0], predictions)
     write_json(files[1], summary.metrics)
-    write_report(files[2], title, answers, summary, {**details, ENVIRONMENT: environment()})
+    write_text(files[2], report)
     return Evaluation(summary.metrics, predictions, summary, files)
 
 
@@ -125,8 +123,7 @@ def predict(
             predicted = predictor.predict(prompts(part))
             if len(predicted) != part.height:
                 raise ScoringError(
-                    f"{predictor.name} returned {len(predicted)} predictions for "
-                    f"{part.height} prompts"
+                    f"{predictor.name} returned {len(predicted)} predictions for {part.height} prompts"
                 )
             distributions += predicted
             bar.advance(task, part.height)

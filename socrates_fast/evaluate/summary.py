@@ -102,13 +102,10 @@ def summarise(answers: Answers, predicted: Predictions, name: str) -> Summary:
     floors = cell.floor(answers.cells)
     mixture = cell.mixture(answers, predicted.probabilities)
     estimates = _estimates(answers, predicted, mixture)
-    estimates["wasserstein.floor"] = mean_of_studies(
-        answers.cells.study, floors, len(answers.studies)
-    )
+    estimates["wasserstein.floor"] = mean_of_studies(answers.cells.study, floors, len(answers.studies))
     cells = _cells_frame(answers, mixture, floors)
     baselines = {
-        baseline: _figures(_baseline_estimates(answers, baseline))
-        for baseline in available(answers)
+        baseline: _figures(_baseline_estimates(answers, baseline)) for baseline in available(answers)
     }
     metrics = {
         "predictor": name,
@@ -150,9 +147,7 @@ def _estimates(answers: Answers, predicted: Predictions, mixture: Floats) -> dic
             rows, (mean - answers.low) / span, (response - answers.low) / span, studies
         ),
         "accuracy": mean_of_rows(rows, row.accuracy(drawn_error, span), studies),
-        "accuracy_median": mean_of_rows(
-            rows, row.accuracy(np.abs(median - response), span), studies
-        ),
+        "accuracy_median": mean_of_rows(rows, row.accuracy(np.abs(median - response), span), studies),
         "wasserstein.stated": mean_of_studies(cells.study, stated, studies),
         "wasserstein.published": mean_of_studies(cells.study, published, studies),
     }

@@ -28,8 +28,8 @@ def mixture(answers: Answers, probabilities: Floats) -> Floats:
 def stated_wasserstein(cells: Cells, predicted: Floats) -> Floats:
     """W1 between predicted and human answers, as a share of the stated range; shape (c,).
 
-    Both are mapped to [0, 1] by (r - low) / (high - low) with the scale's stated ends. Human answers
-    off the scale count where they lie.
+    Both are mapped to [0, 1] by (r - low) / (high - low) with the scale's stated ends. Human
+    answers off the scale count where they lie.
     """
     return _distance(cells, predicted, cells.values, cells.human.answer) / cells.span
 

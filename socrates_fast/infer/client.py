@@ -149,6 +149,8 @@ def _start() -> "subprocess.Popen[bytes]":
     root = str(Path(socrates_fast.__file__).parents[1])
     known = os.environ.get("PYTHONPATH")
     environment = {
+        # Threads that spin while they wait lose most of a machine's speed as soon as it is shared.
+        "OMP_WAIT_POLICY": "passive",
         **os.environ,
         "PYTHONPATH": os.pathsep.join([root, known]) if known else root,
         "GGML_NO_BACKTRACE": "1",  # else an abort first waits for a debugger

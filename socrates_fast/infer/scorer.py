@@ -123,13 +123,15 @@ class Scorer:
             ids = self._renderer.prompt_ids(prompt)
         except UnicodeEncodeError as error:
             raise ScoringError(f"its text is not valid Unicode: {error}") from error
-        longest = min(self._model.info.context, self._model.info.trained_context)
+        info = self._model.info
+        longest = min(info.context, info.trained_context)
         if len(ids) + trie.depth > longest:
             steps = f" and {trie.depth} more for its answers" if trie.depth else ""
+            larger = info.context < info.trained_context
             raise ScoringError(
-                f"it has {len(ids)} tokens{steps}, and at most {longest} fit (context "
-                f"{self._model.info.context}, model trained for {self._model.info.trained_context}); "
-                "shorten the stimulus or ask for a larger context"
+                f"it has {len(ids)} tokens{steps}, and at most {longest} fit (context {info.context}, "
+                f"model trained for {info.trained_context}); shorten the stimulus"
+                + (" or ask for a larger context" if larger else "")
             )
         return np.array(ids, dtype=np.int32), trie
 

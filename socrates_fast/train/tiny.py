@@ -33,8 +33,9 @@ SPECIAL = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
 VOCABULARY = 1536
 SHAPE = {"hidden_size": 128, "num_hidden_layers": 4, "num_attention_heads": 4,
          "num_key_value_heads": 2, "intermediate_size": 512, "max_position_embeddings": 4096}  # fmt: skip
-STEPS, BATCH, LEARNING_RATE, SEED = 240, 16, 3e-3, 20
-PRETRAINING = Synthetic(studies=120, people=16, tasks=5, seed=1)
+STEPS, BATCH, LEARNING_RATE, SEED = 300, 16, 3e-3, 20
+PRETRAINING = Synthetic(studies=16, people=100, tasks=5, seed=1)
+FIELDS = ("age", "gender", "education", "income", "party_id", "ideology")
 
 
 def folder() -> Path:
@@ -73,7 +74,7 @@ def _corpus() -> tuple[list[Prompt], list[int]]:
 
     survey = generate(PRETRAINING, OTHER_SUBJECTS)
     prepared = to_prepared(survey.rows).rows
-    return prompts_of(prepared, PromptOptions()), prepared["response"].to_list()
+    return prompts_of(prepared, PromptOptions(fields=FIELDS)), prepared["response"].to_list()
 
 
 def write_tokenizer(target: Path, texts: list[str], vocabulary: int) -> None:

@@ -14,9 +14,7 @@ Cell = Callable[..., pl.DataFrame]
 
 
 def test_rows_become_arrays_by_row_and_by_cell(cell: Cell) -> None:
-    rows = pl.concat(
-        [cell([7, 3], study="b"), cell([2], 0, 2, study="a"), cell([3], study="b", task=1)]
-    )
+    rows = pl.concat([cell([7, 3], study="b"), cell([2], 0, 2, study="a"), cell([3], study="b", task=1)])
     answers = read_answers(rows)
     assert answers.studies == ("a", "b")
     assert answers.study.tolist() == [1, 1, 0, 1]
@@ -62,9 +60,7 @@ def _set(column: str, value: object) -> Change:
         (lambda rows: rows.with_columns(values=pl.lit([3, 2, 1])), "not in ascending order"),
     ],
 )
-def test_rows_that_cannot_be_evaluated_are_refused(
-    cell: Cell, change: Change, message: str
-) -> None:
+def test_rows_that_cannot_be_evaluated_are_refused(cell: Cell, change: Change, message: str) -> None:
     rows = cell([1, 2, 3], 1, 3, truth=[0.2, 0.3, 0.5])
     with pytest.raises(DataError, match=message):
         read_answers(change(rows))
@@ -87,9 +83,7 @@ def test_rows_that_cannot_be_evaluated_are_refused(
         (lambda predictions: predictions.drop("answer_mass"), r"missing column\(s\) answer_mass"),
     ],
 )
-def test_predictions_of_something_else_are_refused(
-    cell: Cell, change: Change, message: str
-) -> None:
+def test_predictions_of_something_else_are_refused(cell: Cell, change: Change, message: str) -> None:
     rows = cell([1, 2, 3], 1, 3)
     predictions = baseline_frame("uniform", rows)
     with pytest.raises(DataError, match=message):

@@ -52,9 +52,7 @@ def test_frames_have_the_columns_of_predictions(cell: Cell) -> None:
 
 @pytest.mark.parametrize("name", ["uniform", "midpoint"])
 def test_predictors_of_the_same_name_predict_the_same(cell: Cell, name: str) -> None:
-    rows = pl.concat(
-        [cell([1], 1, 7), cell([1], 1, 4, task=1), cell([4], 1, 4, values=[1, 2, 4], task=2)]
-    )
+    rows = pl.concat([cell([1], 1, 7), cell([1], 1, 4, task=1), cell([4], 1, 4, values=[1, 2, 4], task=2)])
     prompts = [
         Prompt("", "?", Scale(low, high, tuple(values)))
         for low, high, values in rows.select("low", "high", "values").rows()
@@ -66,13 +64,11 @@ def test_predictors_of_the_same_name_predict_the_same(cell: Cell, name: str) -> 
 
 
 def test_a_constant_midpoint_has_higher_accuracy_than_a_perfect_sampler(cell: Cell) -> None:
-    """The known mistake of ranking by accuracy: the truth loses to a constant that knows nothing."""
+    """The known mistake of ranking by accuracy: the truth loses to a constant."""
     truth = np.array([1, 2, 3, 4, 3, 2, 1]) / 16
     people = [value + 1 for value, share in enumerate(truth) for _ in range(round(160 * share))]
     answers = read_answers(cell(people, truth=truth.tolist()))
-    baselines = summarise(answers, predict_baseline("oracle", answers), "oracle").metrics[
-        "baselines"
-    ]
+    baselines = summarise(answers, predict_baseline("oracle", answers), "oracle").metrics["baselines"]
     assert baselines["midpoint"]["accuracy"]["value"] > baselines["oracle"]["accuracy"]["value"]
     for figure in ("wasserstein.stated", "wasserstein.truth"):
         assert baselines["midpoint"][figure]["value"] > baselines["oracle"][figure]["value"]

@@ -41,9 +41,7 @@ def test_wasserstein_equals_scipy(groups: list[tuple[list[int], list[int]]], see
         position += left + right
         mass += [*p, *-q]
         expected.append(wasserstein_distance(left, right, p, q))
-    found = wasserstein(
-        np.array(group), np.array(position, dtype=np.float64), np.array(mass), len(groups)
-    )
+    found = wasserstein(np.array(group), np.array(position, dtype=np.float64), np.array(mass), len(groups))
     np.testing.assert_allclose(found, expected, atol=1e-9)
 
 
@@ -59,17 +57,14 @@ def test_row_wasserstein_equals_scipy(lengths: list[int], seed: int) -> None:
         np.concatenate(left) - np.concatenate(right),
         shape,
     )
-    expected = [
-        wasserstein_distance(v, v, p, q) for v, p, q in zip(supports, left, right, strict=True)
-    ]
+    expected = [wasserstein_distance(v, v, p, q) for v, p, q in zip(supports, left, right, strict=True)]
     np.testing.assert_allclose(found, expected, atol=1e-9)
 
 
 @given(st.lists(weights, min_size=1, max_size=6))
 def test_mean_and_median_equal_those_of_answer_distribution(rows: list[list[float]]) -> None:
     distributions = [
-        AnswerDistribution(np.arange(len(row)) * 3 - 1, np.array(row) / np.sum(row), 1.0)
-        for row in rows
+        AnswerDistribution(np.arange(len(row)) * 3 - 1, np.array(row) / np.sum(row), 1.0) for row in rows
     ]
     values = np.concatenate([item.values for item in distributions]).astype(np.float64)
     probabilities = np.concatenate([item.probabilities for item in distributions])
@@ -101,9 +96,7 @@ def test_accuracy_of_uniform_guessing_has_a_closed_form(k: int, data: st.DataObj
 
 
 @pytest.mark.parametrize(("people", "share"), [(20, 0.5), (100, 0.3), (1000, 0.1)])
-def test_resampling_a_yes_no_question_gives_the_binomial_mean_deviation(
-    people: int, share: float
-) -> None:
+def test_resampling_a_yes_no_question_gives_the_binomial_mean_deviation(people: int, share: float) -> None:
     """On two answers W1 is |p' - p|, whose mean is close to sqrt(2 p (1 - p) / (pi n))."""
     yes = round(people * share)
     counts = np.array([people - yes, yes])
@@ -130,8 +123,7 @@ def test_accuracy_reproduces_the_published_figure_of_twin_2k() -> None:
         if name not in human or not np.isfinite(span):
             continue  # three outcomes have no stated range
         answered, predicted = (
-            np.array([float(text) if text else np.nan for text in side[name]])
-            for side in (human, twin)
+            np.array([float(text) if text else np.nan for text in side[name]]) for side in (human, twin)
         )
         outcomes.append(np.nanmean(accuracy(np.abs(predicted - answered), np.array(span))))
     assert len(outcomes) == 160

@@ -1,7 +1,8 @@
 """evaluate(): files, progress, and nothing half-written."""
 
 import json
-from collections.abc import Callable, Sequence
+import resource
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from socrates_fast.data.scales import Scale
-from socrates_fast.errors import DataError, ScoringError
+from socrates_fast.errors import DataError, ScoringError, SocratesError
 from socrates_fast.evaluate.answers import read_answers
 from socrates_fast.evaluate.baselines import baseline_frame
 from socrates_fast.evaluate.run import Evaluation, evaluate, evaluate_predictions
@@ -49,9 +50,7 @@ class _ByNumber:
 def _evaluate(
     predictor: Predictor, rows: pl.DataFrame, out: Path, batch: int = 512, progress: bool = False
 ) -> Evaluation:
-    return evaluate(
-        predictor, rows, _prompts, out, title="A run", details={}, batch=batch, progress=progress
-    )
+    return evaluate(predictor, rows, _prompts, out, title="A run", details={}, batch=batch, progress=progress)
 
 
 def test_files_hold_what_is_returned(survey: pl.DataFrame, tmp_path: Path) -> None:
@@ -69,9 +68,7 @@ def test_files_hold_what_is_returned(survey: pl.DataFrame, tmp_path: Path) -> No
     assert evaluation.metrics["predictor"] == "by number"
 
 
-def test_evaluating_a_baseline_gives_the_baselines_figures(
-    survey: pl.DataFrame, tmp_path: Path
-) -> None:
+def test_evaluating_a_baseline_gives_the_baselines_figures(survey: pl.DataFrame, tmp_path: Path) -> None:
     metrics = _evaluate(load_predictor("midpoint"), survey, tmp_path).metrics
     for name, figure in metrics["baselines"]["midpoint"].items():
         assert metrics[name] == figure
@@ -102,6 +99,22 @@ def test_bad_rows_are_found_before_anything_is_predicted(cell: Cell, tmp_path: P
     with pytest.raises(DataError, match="different scales"):
         _evaluate(predictor, rows, tmp_path)
     assert predictor.batches == []
+
+
+@pytest.fixture
+def little_space() -> Iterator[None]:
+    """Files cannot grow beyond 2,000 bytes, as on a disk that is full."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2000, hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+@pytest.mark.usefixtures("little_space")
+def test_a_full_disk_is_an_error_and_leaves_no_file(survey: pl.DataFrame, tmp_path: Path) -> None:
+    with pytest.raises(SocratesError, match=r"cannot write .*predictions\.parquet"):
+        _evaluate(_ByNumber(), survey, tmp_path)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_predictor_that_loses_a_prompt_is_an_error(cell: Cell, tmp_path: Path) -> None:

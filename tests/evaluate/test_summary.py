@@ -28,15 +28,14 @@ def _metrics(rows: pl.DataFrame, probabilities: Floats | None = None, mass: floa
 def test_keys_of_metrics_json(survey: pl.DataFrame) -> None:
     metrics = _metrics(survey)
     assert set(metrics) == {
-        "predictor", "rows", "cells", "studies", *FIGURES, "wasserstein.floor", "baselines", "notes",
+        "predictor", "rows", "cells", "studies", *FIGURES, "wasserstein.floor", "baselines",
+        "notes",
     }  # fmt: skip
     assert [metrics[name]["value"] for name in ("rows", "cells", "studies")] == [720, 12, 6]
     assert list(metrics["baselines"]) == ["uniform", "midpoint", "oracle"]
     for baseline in metrics["baselines"].values():
         assert set(baseline) == set(FIGURES)
-    assert metrics["baselines"]["oracle"]["wasserstein.truth"]["value"] == pytest.approx(
-        0, abs=1e-12
-    )
+    assert metrics["baselines"]["oracle"]["wasserstein.truth"]["value"] == pytest.approx(0, abs=1e-12)
 
 
 def test_without_truth_there_is_no_figure_that_needs_it(cell: Cell) -> None:
@@ -124,10 +123,10 @@ def test_figures_do_not_depend_on_the_order_of_rows(survey: pl.DataFrame) -> Non
 def test_notes_say_what_a_reader_must_know(cell: Cell) -> None:
     rows = pl.concat([cell([3, 4, 98]), cell([4], task=1)])
     notes = "\n".join(_metrics(rows, mass=0.4)["notes"])
-    assert "2 of 2 cells have fewer than 50 people" in notes
-    assert "1 cells have one person" in notes
-    assert "1 cells have fewer than two people or one single human answer" in notes
-    assert "1 human answers in 1 cells lie off the stated scale" in notes
+    assert "2 of 2 cells hold fewer than 50 people" in notes
+    assert "1 cell has one person only" in notes
+    assert "1 cell has fewer than two people or one single human answer" in notes
+    assert "Human answers off the stated scale: 1, in 1 of 2 cells" in notes
     assert "answers on the scale with probability 0.40 only" in notes
     assert "rewards collapsing to the middle" in notes
     assert "no nearer to people's answers" in notes

@@ -55,9 +55,7 @@ def test_both_conventions_equal_scipy_on_the_pooled_answers(cell: Cell, seed: in
         )
         low, span = human.min(), np.ptp(human)
         clipped = np.clip((values - low) / span, 0, 1)
-        assert published[index] == pytest.approx(
-            wasserstein_distance(clipped, (human - low) / span, weights)
-        )
+        assert published[index] == pytest.approx(wasserstein_distance(clipped, (human - low) / span, weights))
 
 
 def test_a_perfect_mixture_has_no_distance(cell: Cell) -> None:
@@ -103,9 +101,7 @@ def test_few_people_make_a_perfect_prediction_look_bad(cell: Cell) -> None:
         ]
     )
     answers = read_answers(rows)
-    distance = stated_wasserstein(
-        answers.cells, mixture(answers, np.tile(truth, answers.keys.height))
-    )
+    distance = stated_wasserstein(answers.cells, mixture(answers, np.tile(truth, answers.keys.height)))
     means = [distance[answers.cells.people == people].mean() for people in (2, 20, 200)]
     assert means[0] > 2 * means[1] > 4 * means[2]
 
@@ -115,10 +111,7 @@ def test_floor_is_what_the_true_distribution_gets(cell: Cell, people: int) -> No
     truth = np.array([0.1, 0.25, 0.3, 0.2, 0.15])
     rng = np.random.default_rng(people)
     rows = pl.concat(
-        [
-            cell((rng.choice(5, size=people, p=truth) + 1).tolist(), 1, 5, task=task)
-            for task in range(200)
-        ]
+        [cell((rng.choice(5, size=people, p=truth) + 1).tolist(), 1, 5, task=task) for task in range(200)]
     )
     answers = read_answers(rows)
     perfect = mixture(answers, np.tile(truth, answers.keys.height))

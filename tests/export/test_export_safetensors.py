@@ -113,5 +113,5 @@ def test_an_index_that_disagrees(make_base: Factory, tmp_path: Path) -> None:
 def test_a_quantised_base(tmp_path: Path) -> None:
     header = json.dumps({"w": {"dtype": "U8", "shape": [4], "data_offsets": [0, 4]}}).encode()
     (tmp_path / SINGLE).write_bytes(len(header).to_bytes(8, "little") + header + bytes(4))
-    with pytest.raises(ModelError, match="tensor w is stored as U8.*not a quantised copy"):
+    with pytest.raises(ModelError, match=r"tensor w is stored as U8.*not a quantised copy"):
         open_base(tmp_path)

@@ -18,7 +18,8 @@ Edit = Callable[[dict[str, Any]], object]
 
 
 def edited(base: Path, target: Path, file: str, edit: Edit) -> Path:
-    shutil.copytree(base, target, dirs_exist_ok=True)
+    if target != base:
+        shutil.copytree(base, target)
     path = target / file
     content = json.loads(path.read_text()) if path.exists() else {}
     edit(content)

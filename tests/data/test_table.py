@@ -1,0 +1,135 @@
+"""The table source: a Qualtrics-like export, its mapping, and every way in which it can be wrong."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+from socrates_fast import recipes
+from socrates_fast.data.prepare import NO_ANSWER, NOT_AN_INTEGER, OFF_SCALE, prepare_rows, to_prepared
+from socrates_fast.data.table import read_table
+from socrates_fast.errors import DataError
+from socrates_fast.recipe import Data, Table
+from tests.conftest import ROOT, SHARED_DATA
+
+MAPPING: dict[str, Any] = {
+    "study": "lunch",
+    "label_rows": 2,
+    "participant": "id",
+    "persona": {"age": {"column": "Q1"}, "gender": {"column": "Q2", "recode": {"1": "Male", "2": "Female", "3": None}}},
+    "repetitions": 2,
+    "variables": {"dish": "dish_{n}"},
+    "lists": {"day": ["Monday", "Tuesday"]},
+    "stimulus": "On {day} there is {dish}. Only return an integer from 1 to 3, nothing else.",
+    "condition": ["dish"],
+    "answers": {"column": "rate_{n}", "low": 1, "high": 3, "recode": {1: 1, 5: 2, 9: 3}, "missing": ["", "-99"]},
+}
+HEADER = "id,Q1,Q2,dish_1,dish_2,rate_1,rate_2"
+LABELS = '"Id","Your age,\nplease","Gender",a,b,c,d\n{"x"},{},{},{},{},{},{}'
+PEOPLE = ["p1,30,1,soup,rice,1,9", "p2,41,3,rice,soup,5,-99", "p3,52,2,soup,soup,7,x", "p4,63,2,rice,rice,9,"]
+
+
+def write(folder: Path, text: str, encoding: str = "utf-8") -> Path:
+    path = folder / "export.csv"
+    path.write_text(text, encoding=encoding)
+    return path
+
+
+@pytest.fixture
+def table() -> Table:
+    return Table.model_validate(MAPPING)
+
+
+@pytest.fixture
+def export(tmp_path: Path) -> Path:
+    return write(tmp_path, "\n".join([HEADER, LABELS, *PEOPLE]) + "\n")
+
+
+def test_wide_to_long(export: Path, table: Table) -> None:
+    rows = read_table(export, table)
+    assert rows.height == 8
+    first = rows.row(0, named=True)
+    assert first["stimuli"].startswith("On Monday there is soup.")
+    assert first["demographic"]["age"] == 30
+    assert first["demographic"]["gender"] == "Male"
+    assert first["line"] == 5  # the label row with a line break takes two lines
+    assert rows.row(2, named=True)["demographic"]["gender"] is None
+    assert rows["participant"].to_list() == [0, 0, 1, 1, 2, 2, 3, 3]
+    conditions = dict(zip(rows["stimuli"].str.extract("is ([a-z]+)"), rows["condition_num"], strict=True))
+    assert conditions == {"rice": 0, "soup": 1}
+
+
+def test_answers_are_recoded_and_the_rest_is_counted(export: Path, table: Table) -> None:
+    prepared = to_prepared(read_table(export, table))
+    assert prepared.rows["response"].to_list() == [1, 3, 2, 3]
+    reasons = prepared.dropped.group_by("reason").agg(pl.col("rows").sum()).rows()
+    assert dict(reasons) == {NO_ANSWER: 2, NOT_AN_INTEGER: 2}
+    assert "code 7" in prepared.faults()
+    assert "line 7" in prepared.faults()
+
+
+def test_off_scale_answers_are_refused_if_the_recipe_says_so(export: Path) -> None:
+    plain = {**MAPPING, "answers": {**MAPPING["answers"], "recode": {}, "high": 5}}
+    data = Data.model_validate({"source": "table", "path": export, "table": plain, "off_scale": "refuse"})
+    with pytest.raises(DataError, match=r"4 rows cannot be used.*refuse") as caught:
+        prepare_rows(data)
+    assert OFF_SCALE in str(caught.value)
+    assert "line" in str(caught.value)
+
+
+def faulty(lines: list[str]) -> str:
+    return "\n".join(lines) + "\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (faulty([HEADER.replace("dish_2", "dish2"), LABELS, *PEOPLE]), r"export\.csv:1: no column 'dish_2' \(nearest: 'dish"),
+        (faulty([HEADER.replace("rate_2", "x").replace("dish_1", "y"), LABELS]), r"'rate_2'(.|\n)*'dish_1'|'dish_1'"),
+        (faulty([HEADER, LABELS, *PEOPLE, "p5,20,1"]), r"export\.csv:9: 3 cells where the header has 7"),
+        (faulty([HEADER, LABELS, PEOPLE[0].replace("30", "thirty")]), r"export\.csv:5: Q1 is 'thirty'"),
+        (faulty([HEADER, LABELS]), "no people below the header"),
+        ("", "no column"),
+    ],
+)
+def test_damaged_file_is_named(tmp_path: Path, table: Table, text: str, message: str) -> None:
+    with pytest.raises(DataError) as caught:
+        read_table(write(tmp_path, text), table)
+    assert re.search(message, str(caught.value)), str(caught.value)
+
+
+def test_wrong_encoding_and_missing_file(tmp_path: Path, table: Table) -> None:
+    path = write(tmp_path, "\n".join([HEADER, LABELS, "é,1,1,a,b,1,1"]), "latin-1")
+    with pytest.raises(DataError, match=r"not readable as utf-8-sig.*set data\.table\.encoding"):
+        read_table(path, table)
+    with pytest.raises(DataError, match=r"no such file; set data\.path"):
+        read_table(tmp_path / "none.csv", table)
+
+
+def test_template_with_an_unknown_name(export: Path) -> None:
+    wrong = Table.model_validate({**MAPPING, "stimulus": "{dish} and {dessert}"})
+    with pytest.raises(DataError, match=r"\{dessert\} is in neither variables nor lists"):
+        read_table(export, wrong)
+
+
+@pytest.mark.parametrize("change", [{"lists": {"day": ["Monday"]}}, {"condition": ["dessert"]}])
+def test_mapping_that_contradicts_itself(change: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="repetitions|does not define"):
+        Table.model_validate({**MAPPING, **change})
+
+
+@pytest.mark.skipif(not SHARED_DATA.is_dir(), reason="the real export (../shared/data) is not here")
+def test_the_real_export() -> None:
+    recipe = recipes.load(str(ROOT / "recipes/twin2k/promiscuous-donors.yaml"))
+    path = SHARED_DATA / "promiscuous_donors__response.csv"
+    data = recipe.data.model_copy(update={"path": path, "max_train_rows": None})
+    sides, prepared = prepare_rows(data)
+    assert sum(side.height for side in sides.values()) == 7990
+    assert prepared.dropped.is_empty()
+    people = {name: set(side["participant"]) for name, side in sides.items()}
+    assert not people["train"] & people["test"]
+    assert not people["train"] & people["validation"]
+    assert sum(map(len, people.values())) == 799
+    assert set(prepared.rows["response"]) == set(range(1, 8))
