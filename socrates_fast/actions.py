@@ -12,8 +12,9 @@ from socrates_fast.console import Console
 from socrates_fast.data.prepare import make_prompt, prompts_of, read_rows
 from socrates_fast.data.splits import sample_rows
 from socrates_fast.errors import DataError, ModelError
+from socrates_fast.infer import trained_prompt
 from socrates_fast.prompt import Prompt
-from socrates_fast.recipe import Evaluate, Export, Parity, PromptOptions
+from socrates_fast.recipe import Evaluate, Export, PromptOptions
 from socrates_fast.runs import sha256_file
 
 
@@ -22,20 +23,25 @@ def export_files(
     adapter: Path | None,
     out: Path,
     name: str,
-    quantisations: Sequence[str],
+    options: Export,
     prompts: Sequence[Prompt],
-    parity: Parity,
+    prompt: PromptOptions | None,
     console: Console,
 ) -> list[Path]:
-    """Export and check; returns all files written, ``parity.json`` among them."""
+    """Export and check; returns all files written, ``parity.json`` among them.
+
+    Args:
+        prompts: what the exported files are compared on.
+        prompt: what the model was trained with, which the files will carry; None if that is not known.
+    """
     from socrates_export.command import PARITY, export
     from socrates_export.parity import ParityBounds
 
     names = ("f32", "f16", "bf16", "q8_0", "q4_k_m")
-    bounds = ParityBounds(**{kind: getattr(parity, kind) for kind in names})
+    bounds = ParityBounds(**{kind: getattr(options.parity, kind) for kind in names})
     result = export(
-        base, adapter, out, quantisations, name, bounds, prompts,
-        progress=console.say, logits=parity.logits,
+        base, adapter, out, options.quantisations, name, bounds, prompts,
+        progress=console.say, logits=options.parity.logits, options=prompt,
     )  # fmt: skip
     return [*result.files.values(), out / PARITY]
 
@@ -90,7 +96,6 @@ def evaluate_data(
     data: Path,
     out: Path | None,
     limit: int | None,
-    order: str,
     threads: int | None,
     gpu_layers: int,
     quiet: bool,
@@ -102,7 +107,7 @@ def evaluate_data(
         RecipeError: an option is out of its range.
     """
     options = recipes.section(Evaluate, limit=limit, threads=threads, gpu_layers=gpu_layers)
-    prompt = recipes.section(PromptOptions, order=order)
+    prompt = trained_prompt(model)
     rows = sample_rows(read_rows(data), limit, seed=0)
     folder = out or Path("runs") / f"{Path(model).stem}-on-{data.stem}"
     details = {"data": str(data), "prompt": prompt.model_dump(mode="json")}
@@ -130,8 +135,8 @@ def export_run(
     pipeline = Pipeline(recipes.load(str(run / "recipe.yaml"), chosen), run, console)
     recipe = pipeline.recipe
     return export_files(
-        pipeline.base, run / "adapter", out or run / "gguf", recipe.name, recipe.export.quantisations,
-        pipeline.gate_prompts(), recipe.export.parity, console,
+        pipeline.base, run / "adapter", out or run / "gguf", recipe.name, recipe.export,
+        pipeline.gate_prompts(), recipe.prompt, console,
     )  # fmt: skip
 
 
@@ -154,7 +159,7 @@ def export_folder(
     questions = [Question.built_in(number) for number in range(1, 6)]
     prompts = [make_prompt(q.demographic, q.scenario, q.scale, PromptOptions()) for q in questions]
     name = (adapter or base).resolve().name
-    return export_files(base, adapter, out, name, options.quantisations, prompts, options.parity, console)
+    return export_files(base, adapter, out, name, options, prompts, None, console)
 
 
 def check_trained(run: Path) -> None:

@@ -9,8 +9,7 @@ from socrates_fast.data.prepare import make_prompt
 from socrates_fast.data.scales import Scale, parse_scale
 from socrates_fast.errors import DataError
 from socrates_fast.examples import EXAMPLES
-from socrates_fast.infer import AnswerDistribution, load_predictor
-from socrates_fast.recipe import PromptOptions
+from socrates_fast.infer import AnswerDistribution, load_predictor, trained_prompt
 
 
 @dataclass(frozen=True)
@@ -67,7 +66,7 @@ def parse_demographics(text: str) -> dict[str, str]:
 
 def ask(model: str, question: Question, as_json: bool, **settings: Any) -> AnswerDistribution:
     """Predict and print the answer distribution: a bar chart, or one JSON document on stdout."""
-    prompt = make_prompt(question.demographic, question.scenario, question.scale, PromptOptions())
+    prompt = make_prompt(question.demographic, question.scenario, question.scale, trained_prompt(model))
     predictor = load_predictor(model, **settings)
     try:
         distribution = predictor.predict([prompt])[0]

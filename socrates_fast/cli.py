@@ -23,10 +23,12 @@ INTERRUPTED = 130
 
 app = typer.Typer(help=HELP, no_args_is_help=True, add_completion=False, rich_markup_mode=None,
                   pretty_exceptions_enable=False)  # fmt: skip
-data_app = typer.Typer(help="Prepare and inspect data.", no_args_is_help=True)
-recipes_app = typer.Typer(help="List, show, copy and check recipes.", no_args_is_help=True)
+data_app = typer.Typer(help="Prepare and inspect data.", no_args_is_help=True, rich_markup_mode=None)
+recipes_app = typer.Typer(help="List, show, copy and check recipes.", no_args_is_help=True, rich_markup_mode=None)
+bench_app = typer.Typer(help="Measure, and print comparable records.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(data_app, name="data")
 app.add_typer(recipes_app, name="recipes")
+app.add_typer(bench_app, name="bench")
 
 RecipeArgument = Annotated[
     str, typer.Argument(metavar="RECIPE", help="A recipe's file, or a shipped one's name.")
@@ -154,9 +156,6 @@ def evaluate(
     data: Annotated[Path, typer.Argument(metavar="DATA", help="Prepared folder, or parquet/JSONL/CSV file.")],
     out: OutOption = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Most rows, chosen by hash.")] = None,
-    order: Annotated[
-        str, typer.Option(help="persona_first or stimulus_first, as trained.")
-    ] = "persona_first",
     as_json: JsonOption = False,
     threads: ThreadsOption = None,
     gpu_layers: GpuLayersOption = -1,
@@ -165,7 +164,7 @@ def evaluate(
     from socrates_fast.actions import evaluate_data
     from socrates_fast.demo import print_metrics
 
-    folder, metrics = evaluate_data(model, data, out, limit, order, threads, gpu_layers, quiet=as_json)
+    folder, metrics = evaluate_data(model, data, out, limit, threads, gpu_layers, quiet=as_json)
     if as_json:
         print(json.dumps(metrics))
     else:
@@ -217,6 +216,18 @@ def recipes_check(path: RecipeArgument, overrides: SetOption = None) -> None:
 
     recipes.load(path, overrides or ())
     print(f"{path}: fine")
+
+
+@bench_app.command("demo")
+def bench_demo(as_json: JsonOption = False) -> None:
+    """Seconds of every stage of the demo, from an empty cache, and what the model learned."""
+    from socrates_bench.demo import measure, print_record
+
+    record = measure()
+    if as_json:
+        print(json.dumps(record))
+    else:
+        print_record(record)
 
 
 @app.command()

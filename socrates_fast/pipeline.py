@@ -193,11 +193,10 @@ class Pipeline:
     def _export(
         self, folder: Path, name: str, adapter: Path | None, only: tuple[str, ...] | None = None
     ) -> list[Path]:
-        options = self.recipe.export
+        options = self.recipe.export.model_copy(update={"quantisations": only} if only else {})
         return export_files(
-            self.base, adapter, folder, name, only or options.quantisations, self.gate_prompts(),
-            options.parity, self.console,
-        )  # fmt: skip
+            self.base, adapter, folder, name, options, self.gate_prompts(), self.recipe.prompt, self.console
+        )
 
     def gate_prompts(self) -> list[Prompt]:
         """The prompts on which an export is compared with the trained model."""

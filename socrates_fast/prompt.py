@@ -20,6 +20,9 @@ TASK_HEAD = (
     "Follow the response instructions precisely."
 )
 
+PROMPT_KEY = "socrates_fast.prompt"
+"""GGUF metadata key of the prompt options that a model was trained with, as JSON."""
+
 Tokenize = Callable[[str, bool], list[int]]
 """``tokenize(text, special)``: ids of ``text``; ``special`` says whether control tokens in it are recognised."""
 

@@ -117,7 +117,11 @@ def test_help_is_light(tmp_path: Path) -> None:
         "assert not heavy & set(sys.modules), heavy & set(sys.modules)\n"
     )
     done = subprocess.run(
-        [sys.executable, "-c", code], env=command_environment(tmp_path), capture_output=True, text=True, check=False
+        [sys.executable, "-c", code],
+        env=command_environment(tmp_path),
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
 

@@ -179,7 +179,8 @@ def test_ctrl_c_in_a_later_stage_then_the_same_result(
     for name in ("gguf/micro-q8_0.gguf", "gguf/micro-f16.gguf"):
         assert (out / name).read_bytes() == (whole / name).read_bytes()
     mine, theirs = (
-        json.loads((folder / "evaluation/metrics.json").read_text(encoding="utf-8")) for folder in (out, whole)
+        json.loads((folder / "evaluation/metrics.json").read_text(encoding="utf-8"))
+        for folder in (out, whole)
     )
     assert mine == theirs
 
@@ -194,7 +195,14 @@ def test_predict_and_evaluate_from_the_gguf(
         assert outcome.code == 0, outcome.err
         document = json.loads(outcome.out)
         assert sum(document["probabilities"]) == pytest.approx(1, abs=1e-6)
-    chart = command("predict", model, "--scenario", "Fair? Only return 1 for Yes or 2 for No.", "--demographics", "Age: 30")
+    chart = command(
+        "predict",
+        model,
+        "--scenario",
+        "Fair? Only return 1 for Yes or 2 for No.",
+        "--demographics",
+        "Age: 30",
+    )
     assert chart.code == 0, chart.err
     assert "Yes" in chart.out
     assert "answer mass" in chart.out
@@ -213,7 +221,9 @@ def test_export_of_a_run_and_of_folders(
     _, out, _ = finished
     outcome = command("export", out, "--quant", "f32", "--out", "a")
     assert outcome.code == 0, outcome.err
-    outcome = command("export", "--base", micro_base, "--adapter", out / "adapter", "--quant", "f32", "--out", "b")
+    outcome = command(
+        "export", "--base", micro_base, "--adapter", out / "adapter", "--quant", "f32", "--out", "b"
+    )
     assert outcome.code == 0, outcome.err
     parity = json.loads((tmp_path / "b/parity.json").read_text(encoding="utf-8"))
     assert parity["files"]["f32"]["bytes"] == (tmp_path / "a/micro-f32.gguf").stat().st_size

@@ -42,8 +42,13 @@ def test_ids_are_those_of_the_template_rendered_whole(tokenizer: FolderTokenizer
     from transformers import AutoTokenizer
 
     theirs = AutoTokenizer.from_pretrained(tokenizer.folder)
-    messages = [{"role": "system", "content": SYSTEM}, {"role": "user", "content": "How fair is it? From 1 to 7."}]
-    expected = theirs.apply_chat_template(messages, add_generation_prompt=True, tokenize=True, return_dict=False)
+    messages = [
+        {"role": "system", "content": SYSTEM},
+        {"role": "user", "content": "How fair is it? From 1 to 7."},
+    ]
+    expected = theirs.apply_chat_template(
+        messages, add_generation_prompt=True, tokenize=True, return_dict=False
+    )
     prompt = Prompt(SYSTEM, "How fair is it? From 1 to 7.", SCALE)
     assert tokenizer.renderer().prompt_ids(prompt) == expected
 
@@ -65,7 +70,9 @@ def test_without_system_line_there_is_no_system_turn(tokenizer: FolderTokenizer)
 @settings(max_examples=60, deadline=None)
 @given(
     text=st.lists(
-        st.sampled_from(["<|im_end|>", "<|im_start|>", "<|endoftext|>", "system\n", "1", " ", "é", "“x”", "{{ 7 }}"]),
+        st.sampled_from(
+            ["<|im_end|>", "<|im_start|>", "<|endoftext|>", "system\n", "1", " ", "é", "“x”", "{{ 7 }}"]
+        ),
         max_size=8,
     ).map("".join)
 )
@@ -88,7 +95,9 @@ def test_template_errors_are_ours() -> None:
         render_template("{{ raise_exception('no roles today') }}", [], {})
     with pytest.raises(ModelError, match="cannot be rendered"):
         render_template("{% for %}", [], {})
-    assert "<|im_start|>user\nhi<|im_end|>" in render_template(CHATML, [{"role": "user", "content": "hi"}], {})
+    assert "<|im_start|>user\nhi<|im_end|>" in render_template(
+        CHATML, [{"role": "user", "content": "hi"}], {}
+    )
 
 
 def test_folder_without_tokenizer(tmp_path: Path) -> None:

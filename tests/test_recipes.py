@@ -54,7 +54,9 @@ def test_faults_across_options(tmp_path: Path) -> None:
     path.write_text("name: x\ndata: {source: table}\n", encoding="utf-8")
     with pytest.raises(RecipeError, match="data.table is missing"):
         recipes.load(str(path))
-    with pytest.raises(RecipeError, match=r"evaluate.quantisation is q8_0, which export.quantisations does not"):
+    with pytest.raises(
+        RecipeError, match=r"evaluate.quantisation is q8_0, which export.quantisations does not"
+    ):
         recipes.load("tiny", ["export.quantisations=[f16]"])
     with pytest.raises(RecipeError, match="must leave people to train on"):
         recipes.load("tiny", ["data.split.test=0.9", "data.split.validation=0.2"])

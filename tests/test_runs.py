@@ -31,7 +31,10 @@ def test_atomic_folder_replaces_the_whole(tmp_path: Path) -> None:
 
 
 def test_full_disk_is_a_message(tmp_path: Path) -> None:
-    with pytest.raises(SocratesError, match=r"cannot write .*file: No space left"), atomic_path(tmp_path / "file"):
+    with (
+        pytest.raises(SocratesError, match=r"cannot write .*file: No space left"),
+        atomic_path(tmp_path / "file"),
+    ):
         raise OSError(28, "No space left on device")
 
 

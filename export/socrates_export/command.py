@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from socrates_export.architectures import Metadata
 from socrates_export.base import open_base
 from socrates_export.gguf_writer import FLOAT_TYPES
 from socrates_export.lora import load_adapter
@@ -24,7 +25,8 @@ from socrates_export.progress import Progress
 from socrates_export.quantize import QUANTISED_TYPES, quantize
 from socrates_export.reference import check_installed
 from socrates_fast.errors import ExportError
-from socrates_fast.prompt import Prompt
+from socrates_fast.prompt import PROMPT_KEY, Prompt
+from socrates_fast.recipe import PromptOptions
 from socrates_fast.runs import environment, sha256_file, write_json
 
 PARITY = "parity.json"
@@ -57,6 +59,7 @@ def export(
     verify: bool = True,
     progress: Progress | None = None,
     logits: bool = True,
+    options: PromptOptions | None = None,
 ) -> ExportResult:
     """Merge ``adapter`` into ``base``, write it as GGUF in each type, and check every file.
 
@@ -72,6 +75,7 @@ def export(
         verify: whether to run the gate at all.
         progress: told in words how far it is.
         logits: whether the gate compares logits too, which needs the ``train`` extra.
+        options: the prompt that the model was trained on, which the files carry so that it is asked the same way.
 
     Raises:
         ModelError: the base, the adapter or the tokenizer cannot be exported.
@@ -84,7 +88,7 @@ def export(
     if verify and logits:
         check_installed()
     with _workplace(out, name) as folder:
-        written = _write(base, adapter, folder, kinds, name, progress)
+        written = _write(base, adapter, folder, kinds, name, progress, options)
         gate = _NO_PARITY
         if verify:
             # The float file goes through it even if only others are kept: its bound is the sharpest.
@@ -135,6 +139,7 @@ def _write(
     kinds: Sequence[str],
     name: str,
     progress: Progress | None,
+    options: PromptOptions | None,
 ) -> dict[str, Path]:
     """Write the float files asked for, or f16, then the quantised ones; all of them by type."""
     model = open_base(base)
@@ -142,8 +147,9 @@ def _write(
     floats = [kind for kind in FLOAT_TYPES if kind in kinds] or ["f16"]
     quantised = [kind for kind in kinds if kind in QUANTISED_TYPES]
     files = {kind: folder / f"{name}-{kind}.gguf" for kind in (*floats, *quantised)}
+    extra: Metadata = {PROMPT_KEY: options.model_dump_json()} if options else {}
     for kind in floats:
-        write_merged(files[kind], model, lora, kind, name, progress)
+        write_merged(files[kind], model, lora, kind, name, progress, extra)
     for kind in quantised:
         quantize(files[floats[0]], files[kind], kind, progress)
     return files

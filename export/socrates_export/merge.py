@@ -42,8 +42,11 @@ def write_merged(
     kind: str,
     name: str,
     progress: Progress | None = None,
+    extra: Metadata | None = None,
 ) -> None:
     """Write base + adapter to ``path`` as a GGUF of type ``kind`` (``f32``, ``f16`` or ``bf16``).
+
+    ``extra`` is further metadata that the file carries.
 
     Raises:
         ModelError: the adapter belongs to another model, the tokenizer is not one that llama.cpp knows, or a
@@ -56,5 +59,6 @@ def write_merged(
         "general.name": name,
         **base.architecture.metadata(base.config),
         **tokenizer_metadata(base),
+        **(extra or {}),
     }
     write_gguf(path, metadata, merged_tensors(base, adapter), kind, progress)

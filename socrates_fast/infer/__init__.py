@@ -5,8 +5,27 @@ from typing import Any
 
 from socrates_fast.errors import ModelError
 from socrates_fast.infer.predictor import AnswerDistribution, Predictor
+from socrates_fast.prompt import PROMPT_KEY
+from socrates_fast.recipe import PromptOptions
 
-__all__ = ["AnswerDistribution", "Predictor", "load_predictor"]
+__all__ = ["AnswerDistribution", "Predictor", "load_predictor", "trained_prompt"]
+
+
+def trained_prompt(model: str | Path) -> PromptOptions:
+    """The prompt options that a GGUF carries; the published prompt for other files and for baselines.
+
+    Raises:
+        ModelError: the file is not a whole GGUF, or what it carries is not understood.
+    """
+    if not Path(model).is_file():
+        return PromptOptions()
+    from socrates_fast.infer.header import read_header
+
+    text = read_header(Path(model)).metadata.get(PROMPT_KEY)
+    try:
+        return PromptOptions.model_validate_json(str(text)) if text is not None else PromptOptions()
+    except ValueError as error:
+        raise ModelError(f"{model}: {PROMPT_KEY} is not what this version writes: {error}") from error
 
 
 def load_predictor(model: str | Path, **settings: Any) -> Predictor:

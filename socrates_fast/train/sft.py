@@ -104,6 +104,7 @@ def train(
     examples = {side: examples_of(part, renderer, recipe) for side, part in rows.items() if len(part)}
     prepare_environment(run.folder / "unsloth_compiled_cache")
     need("unsloth", "training", "train")  # before trl, transformers and peft
+    _quiet_libraries()
     model, tokenizer = _load(recipe, base)
     trainable, parameters = model.get_nb_trainable_parameters()
     supervised = sum(sum(e.completion_mask) for e in examples["train"])
@@ -290,6 +291,15 @@ def _silence(trainer: Any) -> None:
 
     for callback in (PrinterCallback, ProgressCallback):
         trainer.remove_callback(callback)
+
+
+def _quiet_libraries() -> None:
+    """No progress bars but ours."""
+    import datasets
+    import transformers
+
+    datasets.disable_progress_bars()
+    transformers.utils.logging.disable_progress_bar()
 
 
 class Interrupt:

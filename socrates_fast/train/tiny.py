@@ -43,7 +43,17 @@ def folder() -> Path:
     """Where the built-in base lives: the user's cache folder, one folder for each version of its recipe."""
     default = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "socrates-fast"
     root = Path(os.environ.get("SOCRATES_FAST_CACHE") or default)
-    facts = [SHAPE, VOCABULARY, STEPS, BATCH, LEARNING_RATE, SEED, PRETRAINING.model_dump(), PROMPT.model_dump(), CHATML]
+    facts = [
+        SHAPE,
+        VOCABULARY,
+        STEPS,
+        BATCH,
+        LEARNING_RATE,
+        SEED,
+        PRETRAINING.model_dump(),
+        PROMPT.model_dump(),
+        CHATML,
+    ]
     return root / f"tiny-{fingerprint([__version__, *facts])[:12]}"
 
 
@@ -123,6 +133,7 @@ def _pretrain(
     """Train on whole sequences and save. The answer's loss counts as much as all of the prompt's."""
     import numpy as np
     import torch
+    import transformers
     from transformers import Qwen2Config, Qwen2ForCausalLM
 
     from socrates_fast.tokenizer import FolderTokenizer
@@ -160,4 +171,5 @@ def _pretrain(
             progress(step + 1, STEPS, float(nll[answer].mean().detach()))
     model.generation_config.eos_token_id = end
     model.generation_config.pad_token_id = pad
+    transformers.utils.logging.disable_progress_bar()
     model.save_pretrained(target)

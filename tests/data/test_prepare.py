@@ -34,7 +34,9 @@ def rows() -> pl.DataFrame:
     return generate(Synthetic(studies=3, people=40)).rows
 
 
-def plain(response: Any, stimulus: str = "Only return an integer from 1 to 7, nothing else.") -> dict[str, Any]:
+def plain(
+    response: Any, stimulus: str = "Only return an integer from 1 to 7, nothing else."
+) -> dict[str, Any]:
     return {
         "study_id": "s", "sample_id": 0, "participant": 0, "condition_num": 0, "task_num": 0,
         "stimuli": stimulus, "response": response, "age": 30,
@@ -126,8 +128,10 @@ def test_sampling_is_stable_and_keeps_order(rows: pl.DataFrame) -> None:
     prepared = to_prepared(rows).rows
     ten = sample_rows(prepared, 10, 3)
     assert ten.height == 10
-    assert sample_rows(prepared.reverse(), 10, 3).sort("study_id", "sample_id").equals(
-        ten.sort("study_id", "sample_id")
+    assert (
+        sample_rows(prepared.reverse(), 10, 3)
+        .sort("study_id", "sample_id")
+        .equals(ten.sort("study_id", "sample_id"))
     )
     assert sample_rows(prepared, None, 3).equals(prepared)
     assert 0 <= share(1, "a") < 1

@@ -34,7 +34,7 @@ def test_it_has_what_real_data_has(survey: tuple[pl.DataFrame, pl.DataFrame]) ->
     )
     assert rows.group_by("study_id", "participant").len()["len"].min() == 5
     missing = rows["demographic"].struct.unnest().null_count().row(0)
-    assert 0 < sum(missing) and missing[0] == 0
+    assert sum(missing) > 0 and missing[0] == 0
 
 
 def test_answers_follow_the_stated_probabilities(survey: tuple[pl.DataFrame, pl.DataFrame]) -> None:
@@ -54,8 +54,10 @@ def test_answers_follow_the_stated_probabilities(survey: tuple[pl.DataFrame, pl.
 def test_conditions_shift_answers(survey: tuple[pl.DataFrame, pl.DataFrame]) -> None:
     rows, truth = survey
     means = [float(np.dot(v, p) / (v[-1] - v[0])) for v, p in truth.select("values", "truth").iter_rows()]
-    cells = rows.with_columns(mean=pl.Series(means)).group_by("study_id", "task_num", "condition_num").agg(
-        pl.col("mean").mean()
+    cells = (
+        rows.with_columns(mean=pl.Series(means))
+        .group_by("study_id", "task_num", "condition_num")
+        .agg(pl.col("mean").mean())
     )
     gaps = cells.group_by("study_id", "task_num").agg(gap=pl.col("mean").max() - pl.col("mean").min())
     assert gaps["gap"].mean() > 0.05  # type: ignore[operator]  # polars types a mean as a wide union

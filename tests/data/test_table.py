@@ -18,13 +18,22 @@ MAPPING: dict[str, Any] = {
     "study": "lunch",
     "label_rows": 2,
     "participant": "id",
-    "persona": {"age": {"column": "Q1"}, "gender": {"column": "Q2", "recode": {"1": "Male", "2": "Female", "3": None}}},
+    "persona": {
+        "age": {"column": "Q1"},
+        "gender": {"column": "Q2", "recode": {"1": "Male", "2": "Female", "3": None}},
+    },
     "repetitions": 2,
     "variables": {"dish": "dish_{n}"},
     "lists": {"day": ["Monday", "Tuesday"]},
     "stimulus": "On {day} there is {dish}. Only return an integer from 1 to 3, nothing else.",
     "condition": ["dish"],
-    "answers": {"column": "rate_{n}", "low": 1, "high": 3, "recode": {1: 1, 5: 2, 9: 3}, "missing": ["", "-99"]},
+    "answers": {
+        "column": "rate_{n}",
+        "low": 1,
+        "high": 3,
+        "recode": {1: 1, 5: 2, 9: 3},
+        "missing": ["", "-99"],
+    },
 }
 HEADER = "id,Q1,Q2,dish_1,dish_2,rate_1,rate_2"
 LABELS = '"Id","Your age,\nplease","Gender",a,b,c,d\n{"x"},{},{},{},{},{},{}'
@@ -86,8 +95,14 @@ def faulty(lines: list[str]) -> str:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        (faulty([HEADER.replace("dish_2", "dish2"), LABELS, *PEOPLE]), r"export\.csv:1: no column 'dish_2' \(nearest: 'dish"),
-        (faulty([HEADER.replace("rate_2", "x").replace("dish_1", "y"), LABELS]), r"'rate_2'(.|\n)*'dish_1'|'dish_1'"),
+        (
+            faulty([HEADER.replace("dish_2", "dish2"), LABELS, *PEOPLE]),
+            r"export\.csv:1: no column 'dish_2' \(nearest: 'dish",
+        ),
+        (
+            faulty([HEADER.replace("rate_2", "x").replace("dish_1", "y"), LABELS]),
+            r"'rate_2'(.|\n)*'dish_1'|'dish_1'",
+        ),
         (faulty([HEADER, LABELS, *PEOPLE, "p5,20,1"]), r"export\.csv:9: 3 cells where the header has 7"),
         (faulty([HEADER, LABELS, PEOPLE[0].replace("30", "thirty")]), r"export\.csv:5: Q1 is 'thirty'"),
         (faulty([HEADER, LABELS]), "no people below the header"),
