@@ -24,8 +24,12 @@ INTERRUPTED = 130
 app = typer.Typer(help=HELP, no_args_is_help=True, add_completion=False, rich_markup_mode=None,
                   pretty_exceptions_enable=False)  # fmt: skip
 data_app = typer.Typer(help="Prepare and inspect data.", no_args_is_help=True, rich_markup_mode=None)
-recipes_app = typer.Typer(help="List, show, copy and check recipes.", no_args_is_help=True, rich_markup_mode=None)
-bench_app = typer.Typer(help="Measure, and print comparable records.", no_args_is_help=True, rich_markup_mode=None)
+recipes_app = typer.Typer(
+    help="List, show, copy and check recipes.", no_args_is_help=True, rich_markup_mode=None
+)
+bench_app = typer.Typer(
+    help="Measure, and print comparable records.", no_args_is_help=True, rich_markup_mode=None
+)
 app.add_typer(data_app, name="data")
 app.add_typer(recipes_app, name="recipes")
 app.add_typer(bench_app, name="bench")

@@ -159,6 +159,8 @@ def _apply(content: dict[str, Any], override: str, places: dict[Location, str]) 
         target = below
     target[keys[-1]] = value
     places[tuple(keys)] = f"--set {override}"
+    for length in range(1, len(keys)):
+        places.setdefault(tuple(keys[:length]), f"--set {override}")
 
 
 def _fault(fault: dict[str, Any], places: dict[Location, str], path: str) -> str:

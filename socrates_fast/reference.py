@@ -82,7 +82,11 @@ def _shown(value: Any) -> str:
 def _type_name(annotation: Any) -> str:
     if section_of(annotation) and "dict" not in str(annotation):
         return "section"
-    name = annotation.__name__ if isinstance(annotation, type) and "[" not in str(annotation) else str(annotation)
+    name = (
+        annotation.__name__
+        if isinstance(annotation, type) and "[" not in str(annotation)
+        else str(annotation)
+    )
     for ugly in ("typing.", "pathlib.", "_local.", "socrates_fast.recipe."):
         name = name.replace(ugly, "")
     name = name.replace("Literal[", "one of [").replace("| None", "or null").replace("|", "\\|")

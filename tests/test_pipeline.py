@@ -11,8 +11,11 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from gguf import GGUFReader
 from safetensors.numpy import load_file
 
+from socrates_fast.infer import trained_prompt
+from socrates_fast.recipe import PromptOptions
 from tests.conftest import Command, command_environment
 
 
@@ -225,5 +228,10 @@ def test_export_of_a_run_and_of_folders(
         "export", "--base", micro_base, "--adapter", out / "adapter", "--quant", "f32", "--out", "b"
     )
     assert outcome.code == 0, outcome.err
-    parity = json.loads((tmp_path / "b/parity.json").read_text(encoding="utf-8"))
-    assert parity["files"]["f32"]["bytes"] == (tmp_path / "a/micro-f32.gguf").stat().st_size
+    mine, theirs = (
+        {t.name: bytes(t.data) for t in GGUFReader(tmp_path / name).tensors}
+        for name in ("a/micro-f32.gguf", "b/adapter-f32.gguf")
+    )
+    assert mine == theirs
+    assert trained_prompt(tmp_path / "a/micro-f32.gguf").fields == ("age", "ideology")
+    assert trained_prompt(tmp_path / "b/adapter-f32.gguf") == PromptOptions()

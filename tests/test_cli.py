@@ -1,0 +1,456 @@
+"""Bad input through the real command: exit code 2, a message with file, place and remedy, nothing half-written."""
+
+import csv
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+import yaml
+from safetensors.numpy import save_file
+
+from tests.conftest import Command, Outcome, command_environment
+
+HEADER = ("person", "age", "name", "rating")
+PEOPLE = [(f"p{number}", str(20 + number), "Ann", str(number % 7 + 1)) for number in range(60)]
+TABLE: dict[str, Any] = {
+    "study": "survey",
+    "participant": "person",
+    "persona": {"age": {"column": "age"}},
+    "variables": {"name": "name"},
+    "stimulus": "How do you like {name}? Only return an integer from 1 to 7, where 1 means not at all.",
+    "answers": {"column": "rating", "low": 1, "high": 7},
+}
+
+WriteSurvey = Callable[..., Path]
+
+
+@pytest.fixture
+def survey(tmp_path: Path) -> WriteSurvey:
+    """``survey(rows, table={...}, **data)``: a recipe and the CSV it reads, side by side in ``tmp_path``."""
+
+    def write(rows: list[tuple[str, ...]], table: dict[str, Any] | None = None, **data: Any) -> Path:
+        with (tmp_path / "answers.csv").open("w", encoding="utf-8", newline="") as file:
+            csv.writer(file).writerows([HEADER, *rows])
+        content = {"source": "table", "path": "answers.csv", "table": {**TABLE, **(table or {})}, **data}
+        recipe = tmp_path / "survey.yaml"
+        recipe.write_text(yaml.safe_dump({"name": "survey", "data": content}), encoding="utf-8")
+        return recipe
+
+    return write
+
+
+def refused(outcome: Outcome, *words: str) -> None:
+    """The command ended as a user's fault does, and its message holds ``words``."""
+    assert outcome.code == 2, outcome.err
+    assert "Traceback" not in outcome.err
+    assert "error: " in outcome.err
+    assert outcome.out == ""
+    missing = [word for word in words if word not in outcome.err]
+    assert not missing, f"{missing} not in: {outcome.err}"
+
+
+def content(folder: Path) -> dict[str, bytes | None]:
+    """Everything below ``folder``, with the bytes of its files."""
+    return {
+        str(path.relative_to(folder)): path.read_bytes() if path.is_file() else None
+        for path in sorted(folder.rglob("*"))
+    }
+
+
+# --- recipes ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("verb", [("run",), ("train",), ("data", "prepare"), ("recipes", "check")])
+def test_unknown_keys_are_named_all_at_once_with_the_nearest(
+    command: Command, tmp_path: Path, verb: tuple[str, ...]
+) -> None:
+    recipe = tmp_path / "wrong.yaml"
+    recipe.write_text(
+        "name: wrong\ndata:\n  source: synthetic\n  sead: 3\ntrain:\n  epohcs: 2\n  learning_rate: -1\n",
+        encoding="utf-8",
+    )
+    before = content(tmp_path)
+    refused(
+        command(*verb, recipe, "--set", "model.bas=tiny"),
+        f"{recipe}:4: data.sead: unknown key",
+        f"{recipe}:6: train.epohcs: unknown key (did you mean epochs?)",
+        f"{recipe}:7: train.learning_rate: Input should be greater than 0",
+        "--set model.bas=tiny: model.bas: unknown key (did you mean base?)",
+    )
+    assert content(tmp_path) == before
+
+
+def test_a_recipe_that_does_not_exist(command: Command, tmp_path: Path) -> None:
+    refused(command("run", "tinny"), "tinny: no such file", "Did you mean tiny?")
+    assert not content(tmp_path)
+
+
+# --- data ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("arguments", [("data", "prepare"), ("train",)])
+def test_a_data_file_that_does_not_exist(
+    command: Command, survey: WriteSurvey, tmp_path: Path, arguments: tuple[str, ...]
+) -> None:
+    recipe = survey(PEOPLE, path="nowhere.csv")
+    refused(command(*arguments, recipe, "--out", "out"), "nowhere.csv: no such file", "--set data.path=FILE")
+    assert not [path for path in content(tmp_path / "out") if path.startswith((".", "data", "train"))][1:]
+    assert not list(tmp_path.rglob("*.parquet"))
+
+
+def test_columns_that_the_file_does_not_have(command: Command, survey: WriteSurvey, tmp_path: Path) -> None:
+    changes = {"variables": {"name": "nome"}, "answers": {**TABLE["answers"], "column": "ratings"}}
+    before = content(survey(PEOPLE, changes).parent)
+    refused(
+        command("data", "prepare", "survey.yaml", "--out", "out"),
+        "answers.csv:1: no column 'ratings' (nearest: 'rating')",
+        "answers.csv:1: no column 'nome' (nearest: 'name')",
+    )
+    assert content(tmp_path) == before
+
+
+UNUSABLE = [
+    ("q1", "30", "Ann", "8"),
+    ("q2", "31", "Ann", "9"),
+    ("q3", "32", "Ann", "2.5"),
+    ("q4", "33", "Ann", "x"),
+]
+
+
+def test_answers_off_the_scale_are_refused_with_file_line_and_remedy(
+    command: Command, survey: WriteSurvey, tmp_path: Path
+) -> None:
+    before = content(survey([*PEOPLE, *UNUSABLE], off_scale="refuse").parent)
+    refused(
+        command("data", "prepare", "survey.yaml", "--out", "out"),
+        "answers.csv",
+        "4 rows cannot be used",
+        "2 x the answer is off its scale (first: answer 8, line 62)",
+        "2 x the answer is not an integer (first: answer 2.5, line 64)",
+        "data.off_scale",
+    )
+    assert content(tmp_path) == before
+
+
+def test_answers_off_the_scale_are_dropped_counted_and_listed(
+    command: Command, survey: WriteSurvey, tmp_path: Path
+) -> None:
+    outcome = command("data", "prepare", survey([*PEOPLE, *UNUSABLE]), "--out", "out")
+    assert outcome.code == 0, outcome.err
+    card = json.loads((tmp_path / "out/card.json").read_text(encoding="utf-8"))
+    assert card["dropped_rows"] == 4
+    assert {fault["reason"]: fault["rows"] for fault in card["dropped"]} == {
+        "the answer is off its scale": 2,
+        "the answer is not an integer": 2,
+    }
+    assert "2 x the answer is off its scale" in (tmp_path / "out/card.md").read_text(encoding="utf-8")
+    kept = pl.concat([pl.read_parquet(file) for file in (tmp_path / "out").glob("*.parquet")])
+    assert kept.height == len(PEOPLE)
+
+
+@pytest.mark.parametrize(
+    ("people", "message"),
+    [
+        (PEOPLE[:2], "split is empty: 2 people"),
+        ([(*person[:3], "99") for person in PEOPLE], "no usable row is left"),
+        ([], "answers.csv: no people below the header"),
+    ],
+)
+def test_a_side_without_rows(
+    command: Command, survey: WriteSurvey, tmp_path: Path, people: list[tuple[str, ...]], message: str
+) -> None:
+    before = content(survey(people).parent)
+    refused(command("data", "prepare", "survey.yaml", "--out", "out"), message)
+    assert content(tmp_path) == before
+
+
+@pytest.mark.parametrize(
+    ("lines", "words"),
+    [
+        ('{"study_id": "s", "sample_id": 1, "stimuli": "x"}\n', ["missing columns", "response", "task_num"]),
+        ("this is no JSON\n", ["not readable as jsonl"]),
+        (None, ["no such file"]),
+    ],
+)
+def test_evaluating_a_file_that_cannot_be_read(
+    command: Command, tmp_path: Path, lines: str | None, words: list[str]
+) -> None:
+    if lines is not None:
+        (tmp_path / "rows.jsonl").write_text(lines, encoding="utf-8")
+    before = content(tmp_path)
+    refused(command("evaluate", "midpoint", "rows.jsonl", "--out", "out"), "rows.jsonl", *words)
+    assert content(tmp_path) == before
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("data", "prepare", "tiny"), ("train", "tiny"), ("evaluate", "midpoint", "answers.jsonl")],
+    ids=lambda arguments: arguments[0],
+)
+def test_out_that_is_a_file(command: Command, tmp_path: Path, arguments: tuple[str, ...]) -> None:
+    rows = [
+        {"study_id": "s", "sample_id": n, "participant": n, "condition_num": 0, "task_num": 0, "response": 1,
+         "demographic": {"age": 30}, "stimuli": "Only return 1 for Yes or 2 for No."}
+        for n in range(4)
+    ]  # fmt: skip
+    (tmp_path / "answers.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    (tmp_path / "taken").write_text("mine", encoding="utf-8")
+    before = content(tmp_path)
+    refused(command(*arguments, "--out", "taken"), "taken")
+    assert content(tmp_path) == before
+
+
+# --- models -------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def base_without_safetensors(micro_base: Path, tmp_path: Path) -> Path:
+    folder = tmp_path / "hollow"
+    shutil.copytree(micro_base, folder)
+    (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
+    return folder
+
+
+def test_training_on_a_base_without_safetensors(
+    command: Command, micro_recipe: Path, base_without_safetensors: Path, tmp_path: Path
+) -> None:
+    outcome = command(
+        "train", micro_recipe, "--set", f"model.base={base_without_safetensors}", "--out", "out"
+    )
+    refused(outcome, str(base_without_safetensors), "without safetensors")
+    assert not (tmp_path / "out/adapter").exists()
+    assert not (tmp_path / "out/unsloth_compiled_cache").exists()
+
+
+def test_exporting_a_base_without_safetensors(
+    command: Command, base_without_safetensors: Path, tmp_path: Path
+) -> None:
+    outcome = command("export", "--base", base_without_safetensors, "--out", "out")
+    refused(outcome, str(base_without_safetensors), "without safetensors", "save_pretrained")
+    assert not content(tmp_path / "out")
+
+
+def test_a_base_that_does_not_exist(command: Command, micro_recipe: Path, tmp_path: Path) -> None:
+    refused(command("export", "--base", "./nowhere", "--out", "out"), "nowhere: no such folder")
+    refused(
+        command("train", micro_recipe, "--set", "model.base=./nowhere", "--out", "out"),
+        "model.base",
+        "./nowhere",
+    )
+    assert not (tmp_path / "out/adapter").exists()
+
+
+def test_a_base_on_the_hub_that_cannot_be_had(command: Command, micro_recipe: Path, tmp_path: Path) -> None:
+    base = ["--set", "model.base=nobody/nothing"]
+    refused(command("train", micro_recipe, *base, "--out", "out"), "nobody/nothing", "model.revision=COMMIT")
+    revision = ["--set", f"model.revision={'0' * 40}"]
+    refused(command("train", micro_recipe, *base, *revision, "--out", "out"), "nobody/nothing", "model.base")
+    assert not (tmp_path / "out/adapter").exists()
+
+
+def write_adapter(folder: Path, width: int, layers: int) -> Path:
+    """A LoRA adapter of the query projections of some Qwen2."""
+    tensors = {}
+    for layer in range(layers):
+        name = f"base_model.model.model.layers.{layer}.self_attn.q_proj"
+        tensors[f"{name}.lora_A.weight"] = np.zeros((4, width), np.float32)
+        tensors[f"{name}.lora_B.weight"] = np.zeros((width, 4), np.float32)
+    folder.mkdir()
+    save_file(tensors, folder / "adapter_model.safetensors")
+    config = {"peft_type": "LORA", "r": 4, "lora_alpha": 8, "target_modules": ["q_proj"]}
+    (folder / "adapter_config.json").write_text(json.dumps(config), encoding="utf-8")
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("width", "layers", "place"),
+    [
+        (32, 2, "model.layers.0.self_attn.q_proj.weight has shape [32, 32] in the adapter and [64, 64]"),
+        (64, 3, "model.layers.2.self_attn.q_proj.weight"),
+        (64, 1, "it has 1 layers, the base has 2"),
+    ],
+)
+def test_adapter_of_another_model(
+    command: Command, micro_base: Path, tmp_path: Path, width: int, layers: int, place: str
+) -> None:
+    adapter = write_adapter(tmp_path / "other", width, layers)
+    outcome = command("export", "--base", micro_base, "--adapter", adapter, "--out", "out")
+    refused(outcome, f"{adapter}: adapter of another model", place)
+    assert not content(tmp_path / "out")
+
+
+def test_adapter_that_is_not_a_folder(command: Command, micro_base: Path, tmp_path: Path) -> None:
+    weights = write_adapter(tmp_path / "adapter", 64, 2) / "adapter_model.safetensors"
+    for wrong in (weights, tmp_path / "nowhere"):
+        outcome = command("export", "--base", micro_base, "--adapter", wrong, "--out", "out")
+        refused(outcome, str(wrong))
+        assert not content(tmp_path / "out")
+
+
+@pytest.fixture(scope="module")
+def gguf(micro_base: Path, tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """A whole GGUF of the micro base."""
+    from socrates_export.command import export
+    from socrates_export.parity import ParityBounds
+
+    out = tmp_path_factory.mktemp("gguf")
+    return (
+        export(micro_base, None, out, ["f16"], "m", ParityBounds(), [], verify=False)
+        .files["f16"]
+        .read_bytes()
+    )
+
+
+DAMAGED: dict[str, tuple[Callable[[bytes], bytes], str]] = {
+    "in the data": (lambda whole: whole[:-1000], "truncated"),
+    "in the header": (lambda whole: whole[:300], "truncated"),
+    "empty": (lambda _: b"", "the file is empty"),
+    "another format": (lambda _: b"PK\x03\x04" + bytes(4000), "not a GGUF file"),
+}
+
+
+@pytest.mark.parametrize("how", DAMAGED)
+def test_a_damaged_gguf(command: Command, survey: WriteSurvey, gguf: bytes, tmp_path: Path, how: str) -> None:
+    damage, words = DAMAGED[how]
+    (tmp_path / "model.gguf").write_bytes(damage(gguf))
+    assert command("data", "prepare", survey(PEOPLE), "--out", "rows").code == 0
+    before = content(tmp_path)
+    refused(command("predict", "model.gguf", "--example", "1", "--json"), "model.gguf: ", words)
+    refused(command("evaluate", "model.gguf", "rows", "--out", "out"), "model.gguf: ", words)
+    assert content(tmp_path) == before
+
+
+def test_a_gguf_that_does_not_exist(command: Command, tmp_path: Path) -> None:
+    refused(command("predict", "nowhere.gguf", "--example", "1"), "nowhere.gguf: no such file")
+    refused(command("predict", "uniformly", "--example", "1"), "uniformly: neither a file nor a baseline (")
+    assert not content(tmp_path)
+
+
+# --- a full disk --------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of 24 KiB; ``grow`` makes it larger."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=24k", "tmpfs", str(folder)]
+    try:
+        failure = subprocess.run(mount, capture_output=True, text=True, check=False).stderr
+    except FileNotFoundError:
+        failure = "there is no mount command"
+    if failure:
+        pytest.skip(f"a small tmpfs cannot be mounted here: {failure.strip()}")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+def grow(disk: Path) -> None:
+    subprocess.run(["mount", "-o", "remount,size=16m", str(disk)], check=True)
+
+
+def test_preparing_on_a_full_disk_leaves_nothing_and_then_works(command: Command, small_disk: Path) -> None:
+    arguments = ("data", "prepare", "tiny", "--out", small_disk / "rows")
+    refused(command(*arguments), str(small_disk / "rows"), "No space left on device")
+    assert not [path for path in small_disk.rglob("*") if path.is_file()]
+    grow(small_disk)
+    again = command(*arguments)
+    assert again.code == 0, again.err
+
+
+def test_preparing_again_on_a_full_disk_keeps_the_sides_of_one_split(
+    command: Command, survey: WriteSurvey, small_disk: Path
+) -> None:
+    """Training rows of a new split beside test rows of the old one would put the same people on both sides."""
+    people = [(f"p{number}", "30", "Ann", str(number % 7 + 1)) for number in range(4000)]
+    rows = small_disk / "rows"
+    grow(small_disk)
+    assert command("data", "prepare", survey(people), "--out", rows).code == 0
+    before = content(rows)
+    used = sum(-(-len(data or b"") // 4096) * 4 for data in before.values())
+    training = -(-len(before["train.parquet"] or b"") // 4096) * 4
+    subprocess.run(["mount", "-o", f"remount,size={used + training + 4}k", str(small_disk)], check=True)
+    outcome = command(
+        "data",
+        "prepare",
+        "survey.yaml",
+        "--out",
+        rows,
+        "--set",
+        "data.split.seed=8",
+        "--set",
+        "data.split.test=0.6",
+    )
+    after = content(rows)
+    if outcome.code == 0:
+        assert all(after[name] != before[name] for name in ("train.parquet", "test.parquet"))
+    else:
+        refused(outcome, "No space left on device")
+        assert after == before
+
+
+def test_the_data_stage_on_a_full_disk(command: Command, small_disk: Path) -> None:
+    """Recipe and versions fit, the rows do not."""
+    outcome = command("train", "tiny", "--out", small_disk / "run")
+    refused(outcome, str(small_disk / "run"), "No space left on device")
+    assert not list(small_disk.rglob("*.parquet"))
+    assert not list(small_disk.rglob("*partial*"))
+    assert not (small_disk / "run/manifest.json").exists()
+
+
+@pytest.mark.parametrize("kind", ["f16", "q8_0"])
+def test_exporting_to_a_full_disk(command: Command, micro_base: Path, small_disk: Path, kind: str) -> None:
+    if kind == "q8_0":  # room for the f16 file that it is made from
+        subprocess.run(["mount", "-o", "remount,size=450k", str(small_disk)], check=True)
+    quick = ["--set", "export.parity.logits=false", "--quant", kind]
+    arguments = ("export", "--base", micro_base, "--out", small_disk / "gguf", *quick)
+    full = command(*arguments)
+    refused(full, str(small_disk / "gguf"))
+    assert "No space left on device" in full.err or "the disk is full" in full.err
+    assert not [path for path in small_disk.rglob("*") if path.is_file()]
+    grow(small_disk)
+    again = command(*arguments)
+    assert again.code == 0, again.err
+    assert {path.suffix for path in (small_disk / "gguf").iterdir()} == {".gguf", ".json"}
+
+
+# --- Ctrl-C -------------------------------------------------------------------------------------------------
+
+
+def test_ctrl_c_while_preparing_leaves_nothing(cache: Path, tmp_path: Path) -> None:
+    options = ["--set", "data.synthetic.people=20000", "--set", "data.synthetic.tasks=5"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "socrates_fast", "data", "prepare", "tiny", "--out", "rows", *options],
+        env=command_environment(cache), cwd=tmp_path, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
+    )  # fmt: skip
+    wait_until_at_work(process)
+    os.killpg(process.pid, signal.SIGINT)
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == 130, err
+    assert "Traceback" not in err
+    assert "interrupted; the same command resumes" in err
+    assert not content(tmp_path)
+
+
+def wait_until_at_work(process: subprocess.Popen[str]) -> None:
+    """Until scipy's statistics, the last thing that the synthetic source imports, are loaded."""
+    maps = Path(f"/proc/{process.pid}/maps")
+    if not maps.is_file():
+        process.kill()
+        pytest.skip("/proc does not show what a process has loaded here")
+    end = time.monotonic() + 30
+    while "/scipy/stats/" not in maps.read_text(encoding="utf-8"):
+        assert process.poll() is None and time.monotonic() < end
+        time.sleep(0.02)
+    time.sleep(1)
