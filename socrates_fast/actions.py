@@ -18,6 +18,10 @@ from socrates_fast.recipe import Evaluate, Export, PromptOptions
 from socrates_fast.runs import sha256_file
 
 
+ROWS_AT_ONCE = 128
+"""Rows given to the predictor at once: enough to share prefixes, few enough for a progress bar that moves."""
+
+
 def export_files(
     base: Path,
     adapter: Path | None,
@@ -69,7 +73,7 @@ def evaluate_model(
     try:
         result = evaluate(
             predictor, rows, lambda part: prompts_of(part, prompt), out, title=title, details=details,
-            progress=not console.rich.quiet,
+            batch=ROWS_AT_ONCE, progress=not console.rich.quiet,
         )  # fmt: skip
     finally:
         close = getattr(predictor, "close", None)  # a baseline holds nothing open

@@ -6,10 +6,11 @@ same command resumes where it stopped.
 
 import fcntl
 import json
+import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -159,7 +160,8 @@ class Pipeline:
 
         def work() -> list[Path]:
             sides = {side: self.rows(side) for side in ("train", "validation")}
-            with self.console.steps("training") as progress:
+            # Unsloth and TRL print to stdout, which belongs to the command's own output.
+            with redirect_stdout(sys.stderr), self.console.steps("training") as progress:
                 result = train(
                     self.recipe, self.base, sides, self.run,
                     lambda step, steps, logs: progress(step, steps, _losses(logs)), self.console.say,
