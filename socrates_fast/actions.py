@@ -17,7 +17,6 @@ from socrates_fast.prompt import Prompt
 from socrates_fast.recipe import Evaluate, Export, PromptOptions
 from socrates_fast.runs import sha256_file
 
-
 ROWS_AT_ONCE = 128
 """Rows given to the predictor at once: enough to share prefixes, few enough for a progress bar that moves."""
 

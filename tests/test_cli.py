@@ -20,6 +20,7 @@ from safetensors.numpy import save_file
 
 from socrates_fast import recipes
 from socrates_fast.data.prepare import prepare
+from socrates_fast.runs import sha256_file
 from tests.conftest import Command, Outcome, command_environment
 
 HEADER = ("person", "age", "name", "rating")
@@ -61,10 +62,10 @@ def refused(outcome: Outcome, *words: str) -> None:
     assert not missing, f"{missing} not in: {outcome.err}"
 
 
-def content(folder: Path) -> dict[str, bytes | None]:
-    """Everything below ``folder``, with the bytes of its files."""
+def content(folder: Path) -> dict[str, str | None]:
+    """Everything below ``folder``, with the sha256 of its files."""
     return {
-        str(path.relative_to(folder)): path.read_bytes() if path.is_file() else None
+        str(path.relative_to(folder)): sha256_file(path) if path.is_file() else None
         for path in sorted(folder.rglob("*"))
     }
 
@@ -192,21 +193,11 @@ def test_evaluating_a_file_that_cannot_be_read(
     assert content(tmp_path) == before
 
 
-@pytest.mark.parametrize(
-    "arguments",
-    [("data", "prepare", "tiny"), ("train", "tiny"), ("evaluate", "midpoint", "answers.jsonl")],
-    ids=lambda arguments: arguments[0],
-)
-def test_out_that_is_a_file(command: Command, tmp_path: Path, arguments: tuple[str, ...]) -> None:
-    rows = [
-        {"study_id": "s", "sample_id": n, "participant": n, "condition_num": 0, "task_num": 0, "response": 1,
-         "demographic": {"age": 30}, "stimuli": "Only return 1 for Yes or 2 for No."}
-        for n in range(4)
-    ]  # fmt: skip
-    (tmp_path / "answers.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+@pytest.mark.parametrize("verb", [("data", "prepare"), ("train",)])
+def test_out_that_is_a_file(command: Command, tmp_path: Path, verb: tuple[str, ...]) -> None:
     (tmp_path / "taken").write_text("mine", encoding="utf-8")
     before = content(tmp_path)
-    refused(command(*arguments, "--out", "taken"), "taken")
+    refused(command(*verb, "tiny", "--out", "taken"), "taken")
     assert content(tmp_path) == before
 
 
@@ -241,7 +232,6 @@ def test_exporting_a_base_without_safetensors(
 
 
 def test_a_base_that_does_not_exist(command: Command, micro_recipe: Path, tmp_path: Path) -> None:
-    refused(command("export", "--base", "./nowhere", "--out", "out"), "nowhere: no such folder")
     refused(
         command("train", micro_recipe, "--set", "model.base=./nowhere", "--out", "out"),
         "model.base",
