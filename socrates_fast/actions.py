@@ -15,7 +15,7 @@ from socrates_fast.errors import DataError, ModelError
 from socrates_fast.infer import trained_prompt
 from socrates_fast.prompt import Prompt
 from socrates_fast.recipe import Evaluate, Export, PromptOptions
-from socrates_fast.runs import sha256_file
+from socrates_fast.runs import fingerprint, sha256_file
 
 ROWS_AT_ONCE = 128
 """Rows given to the predictor at once: enough to share prefixes, few enough for a progress bar that moves."""
@@ -40,8 +40,7 @@ def export_files(
     from socrates_export.command import PARITY, export
     from socrates_export.parity import ParityBounds
 
-    names = ("f32", "f16", "bf16", "q8_0", "q4_k_m")
-    bounds = ParityBounds(**{kind: getattr(options.parity, kind) for kind in names})
+    bounds = ParityBounds(**options.parity.model_dump(exclude={"logits", "prompts"}))
     result = export(
         base, adapter, out, options.quantisations, name, bounds, prompts,
         progress=console.say, logits=options.parity.logits, options=prompt,
@@ -112,7 +111,8 @@ def evaluate_data(
     options = recipes.section(Evaluate, limit=limit, threads=threads, gpu_layers=gpu_layers)
     prompt = trained_prompt(model)
     rows = sample_rows(read_rows(data), limit, seed=0)
-    folder = out or Path("runs") / f"{Path(model).stem}-on-{data.stem}"
+    which = fingerprint([str(Path(model).resolve()), str(data.resolve())])[:8]  # file names recur over runs
+    folder = out or Path("runs") / f"{Path(model).stem}-on-{data.stem}-{which}"
     details = {"data": str(data), "prompt": prompt.model_dump(mode="json")}
     evaluate_model(
         model, rows, folder, options, prompt, f"{Path(model).name} on {data}", details, Console(quiet)
@@ -125,22 +125,28 @@ def export_run(
 ) -> list[Path]:
     """Export a trained run's adapter, checked on its own validation prompts; the files written.
 
+    Without ``out`` they are the run's own, as ``run`` would write them.
+
     Raises:
-        ModelError: not a trained run.
+        ModelError: not a trained run, or its recipe or base has changed since.
         ExportError, ParityError: see ``socrates_export.command.export``.
     """
     from socrates_fast.pipeline import Pipeline
 
-    check_trained(run)
-    chosen = [*overrides, *([f"export.quantisations={list(kinds)}"] if kinds else [])]
-    if kinds and "q8_0" not in kinds:
-        chosen.append(f"evaluate.quantisation={kinds[0]}")  # the recipe must evaluate a file it writes
+    check_run(run)
+    chosen = list(overrides)
+    if kinds:  # the recipe must evaluate a file that it writes
+        chosen += [f"export.quantisations={list(kinds)}", f"evaluate.quantisation={kinds[0]}"]
     pipeline = Pipeline(recipes.load(str(run / "recipe.yaml"), chosen), run, console)
     recipe = pipeline.recipe
-    return export_files(
-        pipeline.base, run / "adapter", out or run / "gguf", recipe.name, recipe.export,
-        pipeline.gate_prompts(), recipe.prompt, console,
-    )  # fmt: skip
+    with pipeline.locked(record=False):
+        pipeline.check_trained()
+        if out is None:
+            return sorted(path for path in pipeline.export().iterdir() if path.is_file())
+        return export_files(
+            pipeline.base, run / "adapter", out, recipe.name, recipe.export, pipeline.gate_prompts(),
+            recipe.prompt, console,
+        )  # fmt: skip
 
 
 def export_folder(
@@ -165,7 +171,7 @@ def export_folder(
     return export_files(base, adapter, out, name, options, prompts, None, console)
 
 
-def check_trained(run: Path) -> None:
+def check_run(run: Path) -> None:
     """Refuse a folder that is not a trained run's.
 
     Raises:

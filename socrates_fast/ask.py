@@ -66,7 +66,10 @@ def parse_demographics(text: str) -> dict[str, str]:
 
 def ask(model: str, question: Question, as_json: bool, **settings: Any) -> AnswerDistribution:
     """Predict and print the answer distribution: a bar chart, or one JSON document on stdout."""
-    prompt = make_prompt(question.demographic, question.scenario, question.scale, trained_prompt(model))
+    options = trained_prompt(model)
+    typed = [name for name in question.demographic if name not in options.fields]
+    options = options.model_copy(update={"fields": (*options.fields, *typed)})  # what was typed is shown
+    prompt = make_prompt(question.demographic, question.scenario, question.scale, options)
     predictor = load_predictor(model, **settings)
     try:
         distribution = predictor.predict([prompt])[0]

@@ -3,6 +3,7 @@
 Exit codes: 0; 2 for a user's fault (a message, no traceback); 130 for Ctrl-C; 1 with a traceback for ours.
 """
 
+import errno
 import json
 import os
 import sys
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
 HELP = "Fine-tune a language model on survey answers, ship it as one GGUF, predict answers with it."
 
 INTERRUPTED = 130
+THEIRS = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.EEXIST, errno.ENOTDIR,
+          errno.EISDIR, errno.ENAMETOOLONG)  # fmt: skip
+"""Errors of the file system that a person can mend, wherever they come up."""
 
 app = typer.Typer(help=HELP, no_args_is_help=True, add_completion=False, rich_markup_mode=None,
                   pretty_exceptions_enable=False)  # fmt: skip
@@ -44,7 +48,7 @@ SetOption = Annotated[
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout, nothing else.")]
 ThreadsOption = Annotated[int | None, typer.Option("--threads", min=1, help="CPU threads; all by default.")]
-GpuLayersOption = Annotated[int, typer.Option("--gpu-layers", help="Layers on the GPU; -1 for all.")]
+GpuLayersOption = Annotated[int, typer.Option("--gpu-layers", min=-1, help="Layers on the GPU; -1 for all.")]
 
 
 def _version(asked: bool) -> None:
@@ -110,7 +114,7 @@ def export(
         Path | None, typer.Option("--adapter", help="PEFT adapter's folder, with --base.")
     ] = None,
     quant: Annotated[
-        str | None, typer.Option("--quant", help="Comma-separated: f32,f16,bf16,q8_0,q4_k_m.")
+        str | None, typer.Option("--quant", help="Comma-separated: f32,f16,bf16,q8_0,q6_k,q5_k_m,q4_k_m.")
     ] = None,
     out: OutOption = None,
     overrides: SetOption = None,
@@ -119,7 +123,7 @@ def export(
     from socrates_fast.actions import export_folder, export_run
     from socrates_fast.console import Console
 
-    if (run is None) == (base is None):
+    if (run is None) == (base is None) or (run is not None and adapter is not None):
         raise typer.BadParameter("give either RUN or --base DIR [--adapter DIR]")
     kinds = tuple(quant.split(",")) if quant else None
     if run is not None:
@@ -176,13 +180,17 @@ def evaluate(
 
 
 @data_app.command("prepare")
-def data_prepare(recipe: RecipeArgument, out: OutOption = None, overrides: SetOption = None) -> None:
+def data_prepare(
+    recipe: RecipeArgument,
+    out: Annotated[Path, typer.Option("--out", help="New or empty folder, or one prepared before.")],
+    overrides: SetOption = None,
+) -> None:
     """Rows of a recipe's source to train, validation and test parquet, with a card of what was left out."""
     from socrates_fast import recipes
+    from socrates_fast.console import Console
     from socrates_fast.data.prepare import prepare
 
-    loaded = recipes.load(recipe, overrides or ())
-    for file in prepare(loaded, out or Path("runs") / loaded.name / "data"):
+    for file in prepare(recipes.load(recipe, overrides or ()), out, Console().say):
         print(file)
 
 
@@ -258,6 +266,11 @@ def main(arguments: list[str] | None = None) -> None:
         code: Any = app(arguments, standalone_mode=False)
     except SocratesError as error:
         print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+    except OSError as error:
+        if error.errno not in THEIRS:
+            raise
+        print(f"error: {error.filename or 'a file'}: {error.strerror}", file=sys.stderr)
         sys.exit(2)
     except typer.TyperException as error:
         print(f"error: {error.format_message()} (see --help)", file=sys.stderr)

@@ -41,19 +41,34 @@ def resolve_base(model: Model, console: Console) -> Path:
 
         with console.steps("making the built-in base model (once)") as progress:
             return ensure(lambda step, steps, loss: progress(step, steps, f"loss {loss:.3f}"))
-    folder = Path(model.base)
+    folder = Path(model.base).expanduser()
     if folder.is_dir():
         return folder
     if model.base.startswith((".", "/", "~")) or model.base.count("/") != 1:
-        raise ModelError(f"model.base: no folder {model.base}")
+        raise ModelError(
+            f"model.base: no folder {model.base}; give a Hugging Face model folder, an id on its Hub, or {TINY}"
+        )
     if model.revision is None:
         raise RecipeError(
             f"model.base is {model.base} on the Hugging Face Hub; pin it with model.revision=COMMIT"
         )
+    return _downloaded(model.base, model.revision)
+
+
+def _downloaded(name: str, revision: str) -> Path:
     from huggingface_hub import snapshot_download
 
     patterns = ["*.json", "*.safetensors", "*.jinja", "tokenizer.model"]
-    return Path(snapshot_download(model.base, revision=model.revision, allow_patterns=patterns))
+    try:
+        return Path(snapshot_download(name, revision=revision, allow_patterns=patterns))
+    except (
+        httpx.HTTPError, errors.HfHubHTTPError, errors.HFValidationError, errors.OfflineModeIsEnabled,
+        errors.LocalEntryNotFoundError,
+    ) as error:  # fmt: skip
+        raise ModelError(
+            f"model.base: {name} at {revision} cannot be had from the Hugging Face Hub ({error}); check id, "
+            f"revision, network and access (huggingface-cli login), or set model.base to a local folder"
+        ) from error
 
 
 @dataclass(frozen=True)
@@ -80,8 +95,8 @@ class Pipeline:
         self.run = Run(folder)
 
     @contextmanager
-    def locked(self) -> Iterator[None]:
-        """Hold the run's folder alone, and record recipe and versions in it.
+    def locked(self, record: bool = True) -> Iterator[None]:
+        """Hold the run's folder alone; clear what a killed process left; ``record`` recipe and versions in it.
 
         Raises:
             SocratesError: another process works in the folder.
@@ -94,8 +109,10 @@ class Pipeline:
                     f"{self.run.folder}: another socrates-fast works in this folder; "
                     f"wait for it or name another with --out"
                 ) from error
-            write_text(self.run.folder / "recipe.yaml", recipes.dump(self.recipe))
-            write_json(self.run.folder / "environment.json", environment())
+            self.run.sweep()
+            if record:
+                write_text(self.run.folder / "recipe.yaml", recipes.dump(self.recipe))
+                write_json(self.run.folder / "environment.json", environment())
             yield
 
     def _stage(self, name: str, key: str, work: Callable[[], list[Path]]) -> None:
@@ -116,66 +133,93 @@ class Pipeline:
     @cached_property
     def _data_key(self) -> str:
         path = self.recipe.data.path
-        source = sha256_file(path) if path and path.is_file() else str(path)
+        files = (
+            [path] if path and path.is_file() else sorted(path.iterdir()) if path and path.is_dir() else []
+        )
+        source = {str(file): sha256_file(file) for file in files if file.is_file()}
         return fingerprint([__version__, self.recipe.data.model_dump(), source])
 
-    def prepare(self) -> Path:
+    @cached_property
+    def data(self) -> Path:
         """The prepared folder."""
         folder = self.run.folder / "data"
-        self._stage("data", self._data_key, lambda: prepare(self.recipe, folder))
+        self._stage("data", self._data_key, lambda: prepare(self.recipe, folder, self.console.say))
         return folder
 
     def rows(self, side: str) -> pl.DataFrame:
         """Prepared rows of ``side`` (train, validation, test)."""
-        return pl.read_parquet(self.run.folder / "data" / f"{side}.parquet")
+        return pl.read_parquet(self.data / f"{side}.parquet")
 
     # --- train ------------------------------------------------------------------------------------------
 
     @cached_property
     def base(self) -> Path:
-        """The base model's folder."""
-        return resolve_base(self.recipe.model, self.console)
+        """The base model's folder, which the exporter can read: better to know before hours of training.
+
+        Raises:
+            ModelError: no safetensors, damaged ones, or an architecture that cannot be exported.
+        """
+        from socrates_export.base import open_base
+
+        folder = resolve_base(self.recipe.model, self.console)
+        open_base(folder)
+        return folder
 
     @cached_property
     def _train_key(self) -> str:
         recipe = self.recipe
         parts = [recipe.model, recipe.prompt, recipe.train]
-        return fingerprint([self._data_key, self._base_facts(), *(part.model_dump() for part in parts)])
+        return fingerprint([self._data_key, self._base_facts, *(part.model_dump() for part in parts)])
 
-    def _base_facts(self) -> dict[str, int | str]:
-        """What identifies the base: its configuration by content, its weights by name and size."""
-        facts: dict[str, int | str] = {
-            p.name: p.stat().st_size for p in sorted(self.base.glob("*.safetensors"))
-        }
-        for name in ("config.json", "tokenizer.json"):
-            if (self.base / name).is_file():
-                facts[name] = sha256_file(self.base / name)
+    @cached_property
+    def _base_facts(self) -> dict[str, Any]:
+        """What identifies the base: small files by content, weights by size and time of change."""
+        facts: dict[str, Any] = {}
+        for path in sorted(self.base.iterdir()):
+            if path.suffix == ".safetensors":
+                status = path.stat()  # hashing 28 GB at every start would take a minute
+                facts[path.name] = [status.st_size, status.st_mtime_ns]
+            elif path.suffix in (".json", ".jinja", ".model"):
+                facts[path.name] = sha256_file(path)
         return facts
 
     def train(self) -> Path:
         """The adapter's folder."""
+        self.base, self.data  # noqa: B018 - both must be fit before hours of training
         from socrates_fast.train.sft import train
-
-        self.prepare()
 
         def work() -> list[Path]:
             sides = {side: self.rows(side) for side in ("train", "validation")}
             # Unsloth and TRL print to stdout, which belongs to the command's own output.
             with redirect_stdout(sys.stderr), self.console.steps("training") as progress:
                 result = train(
-                    self.recipe, self.base, sides, self.run,
+                    self.recipe, self.base, sides, self.run, self._train_key,
                     lambda step, steps, logs: progress(step, steps, _losses(logs)), self.console.say,
                 )  # fmt: skip
+            facts = {k: v for k, v in vars(result).items() if k != "adapter"}
+            self.run.log("trained", **facts)
             return [path for path in result.adapter.rglob("*") if path.is_file()]
 
         self._stage("train", self._train_key, work)
         return self.run.folder / "adapter"
 
+    def check_trained(self) -> None:
+        """Refuse to go on from an adapter that another recipe, base or data made.
+
+        Raises:
+            ModelError: it is not this recipe's adapter.
+        """
+        if not self.run.is_complete("train", self._train_key):
+            raise ModelError(
+                f"{self.run.folder}: recipe.yaml is not what trained the adapter there (recipe, data or base "
+                f"have changed, or training was stopped); run socrates-fast train on it first"
+            )
+
     # --- export -----------------------------------------------------------------------------------------
 
     @cached_property
     def _export_key(self) -> str:
-        return fingerprint([self._train_key, self.recipe.export.model_dump()])
+        return fingerprint([self._train_key, self.recipe.name, self.recipe.export.model_dump()])
 
     def export(self) -> Path:
         """The folder of the run's GGUF files."""
@@ -188,7 +232,8 @@ class Pipeline:
         """The folder of the base model's GGUF, exported in the same way."""
         folder = self.run.folder / "gguf" / "base"
         only = (self.recipe.evaluate.quantisation,)
-        key = fingerprint([self._base_facts(), self.recipe.export.model_dump(), only])
+        parts = [self.recipe.export.model_dump(), self.recipe.prompt.model_dump(), only]
+        key = fingerprint([__version__, self._base_facts, self._data_key, *parts])
         self._stage("export base", key, lambda: self._export(folder, "base", None, only))
         return folder
 
@@ -226,7 +271,7 @@ class Pipeline:
 
     def _evaluated(self, stage: str, name: str, model: Path, folder: str) -> Evaluated:
         out = self.run.folder / folder
-        options = [self.recipe.evaluate.model_dump(), self.recipe.prompt.model_dump()]
+        options = [self.recipe.name, self.recipe.evaluate.model_dump(), self.recipe.prompt.model_dump()]
         key = fingerprint([self._data_key, sha256_file(model), options])
 
         def work() -> list[Path]:
@@ -241,7 +286,7 @@ class Pipeline:
 
     def _dropped(self) -> dict[str, int]:
         """Rows left out, by reason."""
-        card = json.loads((self.run.folder / "data" / "card.json").read_text(encoding="utf-8"))
+        card = json.loads((self.data / "card.json").read_text(encoding="utf-8"))
         counts: Counter[str] = Counter()
         for fault in card["dropped"]:
             counts[fault["reason"]] += fault["rows"]

@@ -51,14 +51,10 @@ class Example:
 
 
 def persona_text(demographic: Mapping[str, Any], fields: Sequence[str] = PERSONA_FIELDS) -> str:
-    """The persona as bullets ("- Party Id: Lean Democrat"); fields that are null or not asked for are left out.
-
-    Fields outside the dataset's sixteen are kept, after those of ``fields``.
-    """
-    extra = [name for name in demographic if name not in PERSONA_FIELDS]
+    """The persona as bullets ("- Party Id: Lean Democrat"); fields that are null or not asked for are left out."""
     bullets = [
         f"- {name.replace('_', ' ').title()}: {demographic[name]}"
-        for name in (*fields, *extra)
+        for name in fields
         if demographic.get(name) is not None
     ]
     return "\n".join([PERSONA_HEAD, *bullets])

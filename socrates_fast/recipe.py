@@ -3,7 +3,9 @@
 ``docs/recipe.md``, the flags ``--set a.b=c`` and the checks all come from the models below.
 """
 
+from difflib import get_close_matches
 from pathlib import Path
+from string import Formatter
 from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -26,6 +28,10 @@ PERSONA_FIELDS = (
 
 Order = Literal["persona_first", "stimulus_first"]
 """``persona_first`` as published; ``stimulus_first`` lets the people of one cell share most of the prompt."""
+
+
+Quantisation = Literal["f32", "f16", "bf16", "q8_0", "q6_k", "q5_k_m", "q4_k_m"]
+"""Types of GGUF that can be written."""
 
 
 class Section(BaseModel):
@@ -72,6 +78,12 @@ class Answers(Section):
     missing: tuple[str, ...] = ("",)
     """Cell texts that mean "no answer"; such rows are counted and left out."""
 
+    @model_validator(mode="after")
+    def _scale_has_room(self) -> Self:
+        if self.low >= self.high:
+            raise ValueError(f"low ({self.low}) must be below high ({self.high})")
+        return self
+
 
 class Table(Section):
     """How a wide table (one line a person) is read."""
@@ -101,6 +113,21 @@ class Table(Section):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
+        columns = [self.answers.column, *self.variables.values()]
+        for column in columns:
+            if set(_placeholders(column)) - {"n"}:
+                raise ValueError(f"column {column!r}: only {{n}} can stand in a column's name")
+        if self.repetitions > 1 and "n" not in _placeholders(self.answers.column):
+            raise ValueError(
+                f"answers.column is {self.answers.column!r} for all {self.repetitions} repetitions; "
+                f"put {{n}} in it"
+            )
+        names = [*self.variables, *self.lists, "n"]
+        if len(names) != len(set(names)):
+            raise ValueError("a name stands twice in variables and lists, or is n, which is the number")
+        for name in _placeholders(self.stimulus):
+            if name not in names:
+                raise ValueError(f"stimulus: {{{name}}} is in neither variables nor lists")
         for name, texts in self.lists.items():
             if len(texts) != self.repetitions:
                 raise ValueError(f"lists.{name} has {len(texts)} texts for {self.repetitions} repetitions")
@@ -110,11 +137,15 @@ class Table(Section):
         return self
 
 
+def _placeholders(template: str) -> list[str]:
+    """Names in braces of a template; a template that Python cannot fill is a ValueError."""
+    parts = Formatter().parse(template)
+    return [name for _, name, _, _ in parts if name is not None]
+
+
 class Split(Section):
     """Which rows train, which validate, which test. Whole people, so that no one is on two sides."""
 
-    by: Literal["participant"] = "participant"
-    """What is kept whole."""
     validation: float = Field(0.05, ge=0, lt=1)
     """Share of people whose answers steer training."""
     test: float = Field(0.2, gt=0, lt=1)
@@ -202,8 +233,8 @@ class Train(Section):
 
     epochs: float = Field(1.0, gt=0)
     """Passes over the training rows."""
-    max_steps: int = Field(-1, ge=-1)
-    """Optimiser steps; -1 lets ``epochs`` decide."""
+    max_steps: int | None = Field(None, ge=1)
+    """Optimiser steps; null lets ``epochs`` decide."""
     batch_size: int = Field(8, ge=1)
     """Rows per device and forward pass."""
     accumulation: int = Field(1, ge=1)
@@ -253,6 +284,10 @@ class Parity(Section):
     """Bound for BF16."""
     q8_0: float | None = Field(1e-2, gt=0)
     """Bound for Q8_0; null records without judging."""
+    q6_k: float | None = Field(None, gt=0)
+    """Bound for Q6_K; null records without judging."""
+    q5_k_m: float | None = Field(None, gt=0)
+    """Bound for Q5_K_M; null records without judging."""
     q4_k_m: float | None = Field(None, gt=0)
     """Bound for Q4_K_M; null records without judging."""
 
@@ -260,9 +295,7 @@ class Parity(Section):
 class Export(Section):
     """The files that are written."""
 
-    quantisations: tuple[Literal["f32", "f16", "bf16", "q8_0", "q4_k_m"], ...] = Field(
-        ("f16", "q8_0", "q4_k_m"), min_length=1
-    )
+    quantisations: tuple[Quantisation, ...] = Field(("f16", "q8_0", "q4_k_m"), min_length=1)
     """Types of GGUF to write."""
     parity: Parity = Parity()
     """The gate."""
@@ -271,7 +304,7 @@ class Export(Section):
 class Evaluate(Section):
     """The evaluation."""
 
-    quantisation: Literal["f32", "f16", "bf16", "q8_0", "q4_k_m"] = "q8_0"
+    quantisation: Quantisation = "q8_0"
     """Which of the exported files is evaluated."""
     base: bool = True
     """Evaluate the base model as well, exported in the same way."""
@@ -304,6 +337,19 @@ class Recipe(Section):
     """The files that are written."""
     evaluate: Evaluate = Evaluate()
     """The evaluation."""
+
+    @model_validator(mode="after")
+    def _persona_fields_exist(self) -> Self:
+        mapped = tuple(self.data.table.persona) if self.data.table else ()
+        for name in self.prompt.fields:
+            if name not in {*PERSONA_FIELDS, *mapped}:
+                near = get_close_matches(name, [*PERSONA_FIELDS, *mapped], n=1)
+                hint = f" (did you mean {near[0]}?)" if near else ""
+                raise ValueError(f"prompt.fields: the data has no field {name}{hint}")
+        for name in mapped:
+            if name not in {*PERSONA_FIELDS, *self.prompt.fields}:
+                raise ValueError(f"data.table.persona.{name} is never shown; add it to prompt.fields")
+        return self
 
     @model_validator(mode="after")
     def _evaluated_file_is_written(self) -> Self:

@@ -126,14 +126,22 @@ def _read_yaml(path: Path) -> tuple[dict[str, Any], dict[Location, int]]:
         raise RecipeError(f"{path}: not valid YAML: {error}") from error
     if not isinstance(content, dict) or node is None:
         raise RecipeError(f"{path}: a recipe is a mapping that starts with 'name: ...'")
-    return content, dict(_lines(node, ()))
+    try:
+        return content, dict(_lines(node, ()))
+    except RecipeError as error:
+        raise RecipeError(f"{path}: {error}") from error
 
 
 def _lines(node: yaml.Node, location: Location) -> Iterator[tuple[Location, int]]:
     """Line (from 1) of every key and item."""
     if isinstance(node, yaml.MappingNode):
+        seen: set[Any] = set()
         for key, value in node.value:
             place = (*location, key.value)
+            if key.value in seen:
+                line = key.start_mark.line + 1
+                raise RecipeError(f"line {line}: {'.'.join(map(str, place))} is given twice")
+            seen.add(key.value)
             yield place, key.start_mark.line + 1
             yield from _lines(value, place)
     elif isinstance(node, yaml.SequenceNode):

@@ -12,7 +12,7 @@ import platform
 import shutil
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -36,26 +36,30 @@ def atomic_path(path: Path) -> Iterator[Path]:
     Raises:
         SocratesError: the disk is full or the folder cannot be written.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         yield partial
         partial.replace(path)
     except OSError as error:
         raise SocratesError(f"cannot write {path}: {error.strerror or error}") from error
     finally:
-        partial.unlink(missing_ok=True)
+        with suppress(OSError):  # where nothing could be written there is nothing to remove
+            partial.unlink()
 
 
 @contextmanager
 def atomic_folder(path: Path) -> Iterator[Path]:
     """Yield a temporary folder; it takes the place of ``path`` if the block succeeds, else it is deleted."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir()
     try:
-        yield partial
+        path.parent.mkdir(parents=True, exist_ok=True)
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir()
+        try:
+            yield partial
+        except SocratesError as error:  # a person knows the folder, not its temporary name
+            raise type(error)(str(error).replace(str(partial), str(path))) from error
         if path.exists():
             shutil.rmtree(path)
         partial.replace(path)
@@ -122,7 +126,12 @@ class Run:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.folder.mkdir(parents=True, exist_ok=True)
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise SocratesError(
+                f"cannot make the folder {folder} ({error.strerror}); name another with --out"
+            ) from error
 
     @property
     def manifest(self) -> dict[str, Any]:
@@ -150,7 +159,10 @@ class Run:
         return sha256_file(path) == str(facts["sha256"])
 
     def close(self, stage: str, key: str, files: Iterable[Path], seconds: float) -> None:
-        """Record that ``stage`` is complete and wrote ``files`` (inside the folder)."""
+        """Record that ``stage`` is complete and wrote ``files`` (inside the folder).
+
+        Files of an earlier completion that this one did not write are deleted: they are of another recipe.
+        """
         facts = {
             str(path.relative_to(self.folder)): {
                 "bytes": path.stat().st_size,
@@ -158,8 +170,18 @@ class Run:
             }
             for path in sorted(files)
         }
+        for stale in set(self.manifest.get(stage, {}).get("files", {})) - set(facts):
+            (self.folder / stale).unlink(missing_ok=True)
         entry = {"key": key, "seconds": round(seconds, 3), "files": facts}
         write_json(self.folder / "manifest.json", {**self.manifest, stage: entry})
+
+    def sweep(self) -> None:
+        """Remove what a killed process left half-written; only while the folder is held alone."""
+        for partial in list(self.folder.rglob(".*.partial")):
+            if partial.is_dir():
+                shutil.rmtree(partial)
+            else:
+                partial.unlink()
 
     def log(self, event: str, **values: Any) -> None:
         """Append one line to ``log.jsonl``: time (seconds since the epoch), event, values."""

@@ -32,8 +32,11 @@ class FolderTokenizer:
             # A control token in user text must stay text, as in llama.cpp with parse_special off.
             token["special"] = token["special"] or bool(CONTROL_TEXT.match(token["content"]))
         text = json.dumps(self.content)
-        self._special = Tokenizer.from_str(text)
-        self._plain = Tokenizer.from_str(text)
+        try:
+            self._special = Tokenizer.from_str(text)
+            self._plain = Tokenizer.from_str(text)
+        except Exception as error:
+            raise ModelError(f"{folder / 'tokenizer.json'}: not a tokenizer ({error})") from error
         self._plain.encode_special_tokens = True
 
     def _json(self, name: str) -> dict[str, Any]:

@@ -23,7 +23,7 @@ def tokenizer(micro_base: Path) -> FolderTokenizer:
 
 def test_persona_leaves_out_what_is_missing() -> None:
     person = {"age": 34, "gender": None, "party_id": "Lean Democrat", "religion": "None of these"}
-    assert persona_text(person) == (
+    assert persona_text(person, ("age", "gender", "party_id", "religion")) == (
         "You are a survey respondent with the following demographic profile:\n"
         "- Age: 34\n- Party Id: Lean Democrat\n- Religion: None of these"
     )

@@ -3,7 +3,7 @@
 Every row that is left out is counted by cell and reason and named in the card; nothing is dropped in silence.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,13 +17,17 @@ from socrates_fast.data.splits import SIDES, sample_rows, split_rows
 from socrates_fast.errors import DataError
 from socrates_fast.prompt import Prompt, persona_text, user_text
 from socrates_fast.recipe import Data, PromptOptions, Recipe
-from socrates_fast.runs import write_json, write_parquet, write_text
+from socrates_fast.runs import atomic_folder, write_json, write_parquet, write_text
 
 NO_ANSWER = "no answer"
+NO_STIMULUS = "the stimulus is empty"
 NOT_AN_INTEGER = "the answer is not an integer"
 OFF_SCALE = "the answer is off its scale"
 NO_SCALE = "the scale cannot be read from the stimulus"
 OPEN_SCALE = "the scale is open or too wide to enumerate"
+
+FILES = (*(f"{side}.parquet" for side in SIDES), "card.json", "card.md")
+"""What a prepared folder holds."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +67,8 @@ def to_prepared(rows: pl.DataFrame) -> Prepared:
     reason = (
         pl.when(pl.col("response").is_null())
         .then(pl.lit(NO_ANSWER))
+        .when(pl.col("stimuli").is_null())
+        .then(pl.lit(NO_STIMULUS))
         .when(number.is_null() | (number != number.floor()) | ~number.is_finite())
         .then(pl.lit(NOT_AN_INTEGER))
         .when(pl.col("low").is_null())
@@ -97,13 +103,13 @@ def _with_scales(rows: pl.DataFrame) -> pl.DataFrame:
         table = pairs.with_columns(values=pl.Series([s.values for s in scales], dtype=PREPARED["values"]))
         return rows.join(table, on=["low", "high"], how="left", maintain_order="left")
     texts = rows.select("stimuli").unique(maintain_order=True)
-    read = [parse_scale(text) for text in texts["stimuli"]]
+    read = [parse_scale(text or "") for text in texts["stimuli"]]
     table = texts.with_columns(
         low=pl.Series([s.low if s else None for s in read], dtype=pl.Int64),
         high=pl.Series([s.high if s else None for s in read], dtype=pl.Int64),
         values=pl.Series([s.values if s else None for s in read], dtype=PREPARED["values"]),
     )
-    return rows.join(table, on="stimuli", how="left", maintain_order="left")
+    return rows.join(table, on="stimuli", how="left", nulls_equal=True, maintain_order="left")
 
 
 def prepare_rows(data: Data) -> tuple[dict[str, pl.DataFrame], Prepared]:
@@ -114,33 +120,43 @@ def prepare_rows(data: Data) -> tuple[dict[str, pl.DataFrame], Prepared]:
             says to refuse them.
     """
     prepared = to_prepared(read_source(data))
+    where = data.path or "the made-up survey"
     unfit = prepared.dropped.filter(pl.col("reason") != NO_ANSWER)
     if data.off_scale == "refuse" and not unfit.is_empty():
         raise DataError(
-            f"{unfit['rows'].sum()} rows cannot be used and data.off_scale is refuse:\n"
-            f"{Prepared(prepared.rows, unfit).faults()}"
+            f"{where}: {unfit['rows'].sum()} rows cannot be used and data.off_scale is refuse:\n"
+            f"{Prepared(prepared.rows, unfit).faults()}\n"
+            f"mend them, or leave them out with data.off_scale=drop"
         )
     if prepared.rows.is_empty():
-        raise DataError(f"no usable row is left:\n{prepared.faults()}")
+        raise DataError(f"{where}: no usable row is left:\n{prepared.faults()}")
     sides = split_rows(prepared.rows, data.split)
     sides["train"] = sample_rows(sides["train"], data.max_train_rows, data.split.seed)
     return sides, prepared
 
 
-def prepare(recipe: Recipe, out: Path) -> list[Path]:
-    """Write the prepared folder; returns its files.
+def prepare(recipe: Recipe, out: Path, announce: Callable[[str], None] = lambda _: None) -> list[Path]:
+    """Write the prepared folder, whole or not at all; returns its files.
+
+    Args:
+        announce: told in words how many rows were left out.
 
     Raises:
-        DataError: see ``prepare_rows``.
+        DataError: see ``prepare_rows``; or ``out`` holds other files, which would be lost.
     """
+    foreign = sorted(path.name for path in out.iterdir() if path.name not in FILES) if out.is_dir() else []
+    if foreign:
+        raise DataError(f"{out} holds other files ({', '.join(foreign[:3])}); name a new or empty folder")
     sides, prepared = prepare_rows(recipe.data)
-    out.mkdir(parents=True, exist_ok=True)
-    for side, rows in sides.items():
-        write_parquet(out / f"{side}.parquet", rows)
     card = _card(sides, prepared)
-    write_json(out / "card.json", card)
-    write_text(out / "card.md", _card_text(recipe, card))
-    return [*(out / f"{side}.parquet" for side in SIDES), out / "card.json", out / "card.md"]
+    with atomic_folder(out) as partial:
+        for side, rows in sides.items():
+            write_parquet(partial / f"{side}.parquet", rows)
+        write_json(partial / "card.json", card)
+        write_text(partial / "card.md", _card_text(recipe, card))
+    if card["dropped_rows"]:
+        announce(f"{card['dropped_rows']} rows were left out; {out / 'card.md'} says which and why")
+    return [out / name for name in FILES]
 
 
 def _card(sides: dict[str, pl.DataFrame], prepared: Prepared) -> dict[str, Any]:
@@ -193,7 +209,7 @@ def prompts_of(rows: pl.DataFrame, options: PromptOptions) -> list[Prompt]:
     for demographic, stimulus, low, high, values in wanted.iter_rows():
         key = tuple(values)
         scale = scales.setdefault(key, Scale(low, high, key))
-        prompts.append(make_prompt(demographic, stimulus, scale, options))
+        prompts.append(make_prompt(demographic or {}, stimulus, scale, options))
     return prompts
 
 

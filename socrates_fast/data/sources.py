@@ -58,20 +58,23 @@ def read_files(path: Path) -> pl.DataFrame:
     missing = [name for name in REQUIRED if name not in rows.columns]
     if missing:
         raise DataError(f"{path}: missing columns: {', '.join(missing)} (has: {', '.join(rows.columns)})")
-    return _with_persona(path, rows).with_row_index("line", 2 if path.suffix == ".csv" else 1)
+    if ("low" in rows.columns) != ("high" in rows.columns):
+        raise DataError(f"{path}: a declared scale needs both columns, low and high")
+    rows = _with_persona(path, rows).drop("line", strict=False)
+    return rows.with_row_index("line", 2 if path.suffix == ".csv" else 1)
 
 
 def _with_persona(path: Path, rows: pl.DataFrame) -> pl.DataFrame:
     """``demographic`` as a struct, whatever form the file gives it in."""
     if "demographic" not in rows.columns:
-        fields = [
-            pl.col(name).cast(DEMOGRAPHIC.to_schema()[name], strict=False)
-            for name in PERSONA_FIELDS
-            if name in rows.columns
-        ]
-        if not fields:
+        names = [name for name in PERSONA_FIELDS if name in rows.columns]
+        if not names:
             raise DataError(f"{path}: no persona: neither 'demographic' nor columns like 'age'")
-        return rows.with_columns(demographic=pl.struct(fields))
+        try:
+            fields = rows.select(pl.col(name).cast(DEMOGRAPHIC.to_schema()[name]) for name in names)
+        except pl.exceptions.InvalidOperationError as error:
+            raise DataError(f"{path}: a persona column holds what is not a whole number: {error}") from error
+        return rows.with_columns(demographic=pl.struct(fields.get_columns(), eager=True))
     if rows["demographic"].dtype == pl.String:
         try:
             people = [json.loads(text) for text in rows["demographic"]]
@@ -82,8 +85,8 @@ def _with_persona(path: Path, rows: pl.DataFrame) -> pl.DataFrame:
 
 
 def _read_csv(path: Path) -> pl.DataFrame:
-    numbers = ("sample_id", "participant", "condition_num", "task_num")
-    rows = pl.read_csv(path, infer_schema=False)
+    numbers = ("sample_id", "participant", "condition_num", "task_num", "low", "high")
+    rows = pl.read_csv(path, infer_schema=False).drop("values", "truth", strict=False)  # no lists in CSV
     return rows.with_columns(pl.col(name).cast(pl.Int64) for name in numbers if name in rows.columns)
 
 

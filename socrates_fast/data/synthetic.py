@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
-from scipy.stats import norm
+from scipy.special import ndtr
 
 from socrates_fast.data.scales import Scale, parse_scale
 from socrates_fast.data.schema import SOCSCI210
@@ -108,7 +108,7 @@ def answer_probabilities(position: float, scale: Scale) -> NDArray[np.float64]:
     """Probabilities of ``scale.values`` for a person at ``position`` in (0, 1); see the module's formula."""
     values = np.asarray(scale.values)
     edges = np.arange(1, len(values)) / len(values)
-    below = norm.cdf(edges, loc=position, scale=SPREAD)
+    below = ndtr((edges - position) / SPREAD)
     probabilities = np.diff(np.concatenate([[0.0], below, [1.0]]))
     if len(values) <= 11:
         return probabilities

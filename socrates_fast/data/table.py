@@ -6,7 +6,7 @@ attributes fill the stimulus template; their combination makes the condition.
 
 import csv
 import difflib
-import re
+import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,9 @@ import polars as pl
 from socrates_fast.data.schema import DEMOGRAPHIC, INTEGER_FIELDS
 from socrates_fast.errors import DataError
 from socrates_fast.recipe import PERSONA_FIELDS, Table
+
+LONGEST_NUMBER = 18
+"""Digits that fit a 64-bit integer whatever they are."""
 
 Line = tuple[int, dict[str, str]]
 """Line number in the file (from 1) and the cells by column."""
@@ -27,8 +30,8 @@ def read_table(path: Path, table: Table) -> pl.DataFrame:
     Answers whose text is in ``answers.missing`` become null.
 
     Raises:
-        DataError: the file or a mapped column is missing, a line is cut, the encoding is wrong, the stimulus
-            template names a variable that is not defined, or a persona number is not a number.
+        DataError: the file or a mapped column is missing, a line is cut, the encoding is wrong, a person has no
+            identifier, or a persona number is not a number.
     """
     lines = list(_lines(path, table))
     if not lines:
@@ -39,10 +42,8 @@ def read_table(path: Path, table: Table) -> pl.DataFrame:
         for repetition in range(1, table.repetitions + 1)
     ]
     arms = {arm: number for number, arm in enumerate(sorted({row["condition"] for row in rows}))}
-    people = _numbers([row["participant"] for row in rows])
     for sample, row in enumerate(rows):
         row["condition_num"] = arms[row.pop("condition")]
-        row["participant"] = people[row["participant"]]
         row["sample_id"] = sample
     extra = {name: pl.String for name in table.persona if name not in PERSONA_FIELDS}
     demographic = pl.Struct({**{f.name: f.dtype for f in DEMOGRAPHIC.fields}, **extra})
@@ -75,7 +76,7 @@ def _lines(path: Path, table: Table) -> Iterator[Line]:
 
 
 def _check_columns(path: Path, table: Table, header: list[str]) -> None:
-    """Every mapped column is in the header; every name in the template is defined."""
+    """Every mapped column is in the header."""
     numbers = range(1, table.repetitions + 1)
     patterns = [table.answers.column, *table.variables.values()]
     columns = [column.column for column in table.persona.values()]
@@ -86,12 +87,6 @@ def _check_columns(path: Path, table: Table, header: list[str]) -> None:
         if column not in header:
             near = difflib.get_close_matches(column, header, n=1)
             faults.append(f"{path}:1: no column {column!r}" + (f" (nearest: {near[0]!r})" if near else ""))
-    known = {*table.variables, *table.lists, "n"}
-    faults += [
-        f"data.table.stimulus: {{{name}}} is in neither variables nor lists"
-        for name in re.findall(r"\{(\w+)\}", table.stimulus)
-        if name not in known
-    ]
     if faults:
         raise DataError("\n".join(faults))
 
@@ -102,7 +97,7 @@ def _row(path: Path, table: Table, line: int, cells: dict[str, str], repetition:
     answer = cells[table.answers.column.format(n=repetition)].strip()
     return {
         "study_id": table.study,
-        "participant": cells[table.participant] if table.participant else str(line),
+        "participant": _person(path, table, line, cells),
         "condition": tuple(filled[name] for name in table.condition),
         "task_num": 0,
         "demographic": _persona(path, table, line, cells),
@@ -129,11 +124,21 @@ def _persona(path: Path, table: Table, line: int, cells: dict[str, str]) -> dict
         text: str | None = cells[source.column].strip()
         text = source.recode.get(text or "", text) or None
         if text is not None and name in INTEGER_FIELDS and not text.isdecimal():
-            raise DataError(f"{path}:{line}: {source.column} is {text!r}; {name} must be a whole number")
+            raise DataError(
+                f"{path}:{line}: {source.column} is {text!r}; {name} must be a whole number; "
+                f"recode it, or map it to null to leave the field out"
+            )
         persona[name] = int(text) if text is not None and name in INTEGER_FIELDS else text
     return persona
 
 
-def _numbers(names: list[str]) -> dict[str, int]:
-    """A number for each distinct name, in order of first appearance."""
-    return {name: number for number, name in enumerate(dict.fromkeys(names))}
+def _person(path: Path, table: Table, line: int, cells: dict[str, str]) -> int:
+    """A number that depends on the person's identifier alone, so that the split does not depend on line order."""
+    if table.participant is None:
+        return line
+    name = cells[table.participant].strip()
+    if not name:
+        raise DataError(f"{path}:{line}: {table.participant} is empty; every line needs its person")
+    if name.isdecimal() and len(name) <= LONGEST_NUMBER:
+        return int(name)
+    return int.from_bytes(hashlib.blake2b(name.encode(), digest_size=8).digest(), "big") >> 1

@@ -8,7 +8,8 @@ import os
 import shutil
 import signal
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -21,7 +22,7 @@ from socrates_fast.errors import TrainingError
 from socrates_fast.optional import need
 from socrates_fast.prompt import ChatRenderer, Example
 from socrates_fast.recipe import Recipe
-from socrates_fast.runs import Run, atomic_folder, fingerprint, write_text
+from socrates_fast.runs import Run, atomic_folder, write_text
 from socrates_fast.tokenizer import FolderTokenizer
 
 Progress = Callable[[int, int, Mapping[str, float]], None]
@@ -58,7 +59,9 @@ def examples_of(rows: pl.DataFrame, renderer: ChatRenderer, recipe: Recipe) -> l
     prompts = prompts_of(rows, recipe.prompt)
     examples = [renderer.example(p, a) for p, a in zip(prompts, answers_of(rows), strict=True)]
     if not any(any(example.completion_mask) for example in examples):
-        raise TrainingError(f"none of the {len(examples)} training rows has a supervised token")
+        raise TrainingError(
+            f"none of the {len(examples)} rows has a supervised token; nothing can be learned"
+        )
     longest = max(range(len(examples)), key=lambda i: len(examples[i].input_ids))
     length, limit = len(examples[longest].input_ids), recipe.model.max_length
     if length > limit:
@@ -88,16 +91,17 @@ def train(
     base: Path,
     rows: Mapping[str, pl.DataFrame],
     run: Run,
+    key: str,
     progress: Progress | None = None,
     announce: Callable[[str], None] = print,
 ) -> TrainResult:
     """Fine-tune ``base`` on ``rows["train"]`` and save the adapter as PEFT safetensors in ``run``'s ``adapter/``.
 
-    Resumes from the newest checkpoint of the same recipe. The first Ctrl-C saves a checkpoint after the step
+    Resumes from the newest checkpoint that was made with the same ``key``, a hash of all that training depends on. The first Ctrl-C saves a checkpoint after the step
     at hand and raises ``KeyboardInterrupt``; the second stops at once.
 
     Raises:
-        TrainingError: no supervised token, a row that is too long.
+        TrainingError: no supervised token, a row that is too long, unknown LoRA targets, a full disk.
         MissingDependency: the train extra is not installed.
     """
     renderer = FolderTokenizer(base).renderer()
@@ -113,23 +117,39 @@ def train(
         f"({100 * trainable / parameters:.2f}%); {len(examples['train']):,} rows, "
         f"{supervised:,} supervised tokens"
     )
-    checkpoints = _checkpoint_folder(recipe, base, examples["train"], run)
+    checkpoints = _checkpoint_folder(run, key)
     trainer, interrupt = _trainer(recipe, model, tokenizer, examples, checkpoints, run, progress)
     newest = _newest_checkpoint(checkpoints)
     if newest:
         announce(f"resuming from {newest.name}")
-    with interrupt:
-        trainer.train(resume_from_checkpoint=str(newest) if newest else None)
-    if interrupt.asked:
-        raise KeyboardInterrupt
     adapter = run.folder / "adapter"
-    with atomic_folder(adapter) as partial:
-        model.save_pretrained(str(partial))
+    with _full_disk_is_a_message(run.folder):
+        with interrupt:
+            trainer.train(resume_from_checkpoint=str(newest) if newest else None)
+        if interrupt.asked:
+            raise KeyboardInterrupt
+        with atomic_folder(adapter) as partial:
+            model.save_pretrained(str(partial))
     validation = [h["eval_loss"] for h in trainer.state.log_history if "eval_loss" in h]
     shutil.rmtree(checkpoints, ignore_errors=True)
     shutil.rmtree(run.folder / "unsloth_compiled_cache", ignore_errors=True)
     return TrainResult(adapter, trainer.state.global_step, trainable, parameters, supervised,
                        validation[-1] if validation else None)  # fmt: skip
+
+
+@contextmanager
+def _full_disk_is_a_message(folder: Path) -> Iterator[None]:
+    """Torch and safetensors each have an error of their own for a disk that is full."""
+    from safetensors import SafetensorError
+
+    try:
+        yield
+    except (SafetensorError, OSError, RuntimeError) as error:
+        if "No space left" not in str(error) and shutil.disk_usage(folder).free > 2**20:
+            raise
+        raise TrainingError(
+            f"{folder}: the disk is full ({error}); free some space, and the same command resumes"
+        ) from error
 
 
 def _load(recipe: Recipe, base: Path) -> tuple[Any, Any]:
@@ -144,20 +164,24 @@ def _load(recipe: Recipe, base: Path) -> tuple[Any, Any]:
         load_in_4bit=recipe.model.load_in_4bit,
         use_exact_model_name=True,  # else Unsloth may swap the base for a copy of its own
         trust_remote_code=False,
+        use_safetensors=True,
         use_gradient_checkpointing="unsloth" if recipe.train.gradient_checkpointing else False,
         random_state=recipe.train.seed,
     )
-    model = FastLanguageModel.get_peft_model(
-        model,
-        r=lora.r,
-        lora_alpha=lora.alpha,
-        lora_dropout=lora.dropout,
-        use_rslora=lora.rslora,
-        target_modules=list(lora.targets),
-        bias="none",
-        use_gradient_checkpointing="unsloth" if recipe.train.gradient_checkpointing else False,
-        random_state=recipe.train.seed,
-    )
+    try:
+        model = FastLanguageModel.get_peft_model(
+            model,
+            r=lora.r,
+            lora_alpha=lora.alpha,
+            lora_dropout=lora.dropout,
+            use_rslora=lora.rslora,
+            target_modules=list(lora.targets),
+            bias="none",
+            use_gradient_checkpointing="unsloth" if recipe.train.gradient_checkpointing else False,
+            random_state=recipe.train.seed,
+        )
+    except ValueError as error:
+        raise TrainingError(f"train.lora.targets {list(lora.targets)}: {error}") from error
     return model, tokenizer
 
 
@@ -170,11 +194,9 @@ def _dtype(precision: str) -> Any:
     return getattr(torch, precision)
 
 
-def _checkpoint_folder(recipe: Recipe, base: Path, examples: list[Example], run: Run) -> Path:
-    """The folder of checkpoints; emptied if they belong to another recipe, base or other rows."""
+def _checkpoint_folder(run: Run, key: str) -> Path:
+    """The folder of checkpoints; emptied if they were made with another key."""
     folder = run.folder / "checkpoints"
-    key = fingerprint([recipe.model.model_dump(), recipe.train.model_dump(), str(base),
-                       [example.input_ids for example in examples]])  # fmt: skip
     if not (folder / "key").is_file() or (folder / "key").read_text(encoding="utf-8") != key:
         shutil.rmtree(folder, ignore_errors=True)
         write_text(folder / "key", key)
@@ -246,7 +268,7 @@ def _config(recipe: Recipe, checkpoints: Path, validate: bool) -> Any:
     return SFTConfig(
         output_dir=str(checkpoints),
         num_train_epochs=options.epochs,
-        max_steps=options.max_steps,
+        max_steps=options.max_steps or -1,
         per_device_train_batch_size=options.batch_size,
         per_device_eval_batch_size=options.batch_size,
         gradient_accumulation_steps=options.accumulation,

@@ -50,7 +50,7 @@ def test_zero_supervised_tokens_is_an_error(
     recipe: Recipe, rows: pl.DataFrame, renderer: ChatRenderer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(ChatRenderer, "example", lambda *_: Example([1, 2], [0, 0]))
-    with pytest.raises(TrainingError, match="none of the .* training rows has a supervised token"):
+    with pytest.raises(TrainingError, match="none of the .* rows has a supervised token"):
         examples_of(rows, renderer, recipe)
 
 
