@@ -56,7 +56,8 @@ def resolve_base(model: Model, console: Console) -> Path:
 
 
 def _downloaded(name: str, revision: str) -> Path:
-    from huggingface_hub import snapshot_download
+    import httpx
+    from huggingface_hub import errors, snapshot_download
 
     patterns = ["*.json", "*.safetensors", "*.jinja", "tokenizer.model"]
     try:
@@ -185,7 +186,7 @@ class Pipeline:
 
     def train(self) -> Path:
         """The adapter's folder."""
-        self.base, self.data  # noqa: B018 - both must be fit before hours of training
+        self.data, self.base  # noqa: B018 - both must be fit before hours of training
         from socrates_fast.train.sft import train
 
         def work() -> list[Path]:
