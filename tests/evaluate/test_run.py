@@ -3,6 +3,7 @@
 import json
 import resource
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -101,18 +102,22 @@ def test_bad_rows_are_found_before_anything_is_predicted(cell: Cell, tmp_path: P
     assert predictor.batches == []
 
 
-@pytest.fixture
+@contextmanager
 def little_space() -> Iterator[None]:
-    """Files cannot grow beyond 2,000 bytes, as on a disk that is full."""
+    """Files cannot grow beyond 2,000 bytes, as on a disk that is full.
+
+    Not a fixture: pytest writes its own log between a fixture and the test, and that log may be a file.
+    """
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (2000, hard))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
-@pytest.mark.usefixtures("little_space")
 def test_a_full_disk_is_an_error_and_leaves_no_file(survey: pl.DataFrame, tmp_path: Path) -> None:
-    with pytest.raises(SocratesError, match=r"cannot write .*predictions\.parquet"):
+    with little_space(), pytest.raises(SocratesError, match=r"cannot write .*predictions\.parquet"):
         _evaluate(_ByNumber(), survey, tmp_path)
     assert list(tmp_path.iterdir()) == []
 
