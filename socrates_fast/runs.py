@@ -111,7 +111,7 @@ def environment() -> dict[str, Any]:
     return {
         "socrates_fast": __version__,
         "python": platform.python_version(),
-        "platform": platform.platform(),
+        "platform": f"{platform.system()} {platform.machine()}",
         "cpus": os.cpu_count(),
         "packages": packages,
     }
