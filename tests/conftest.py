@@ -3,7 +3,7 @@
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -97,3 +97,19 @@ def micro_recipe(micro_base: Path, tmp_path: Path) -> Path:
     path = tmp_path / "micro.yaml"
     path.write_text(yaml.safe_dump(recipe), encoding="utf-8")
     return path
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """An empty disk of 24 KiB, less than any stage writes."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=24k", "tmpfs", str(folder)]
+    try:
+        refused = subprocess.run(mount, capture_output=True, text=True, check=False).stderr
+    except FileNotFoundError:
+        refused = "there is no mount command"
+    if refused:
+        pytest.skip(f"a small tmpfs cannot be mounted here: {refused.strip()}")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)

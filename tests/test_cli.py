@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -325,81 +325,6 @@ def test_evaluating_a_truncated_gguf(command: Command, gguf: bytes, tmp_path: Pa
 def test_a_gguf_that_does_not_exist(command: Command, tmp_path: Path) -> None:
     refused(command("predict", "nowhere.gguf", "--example", "1"), "nowhere.gguf: no such file")
     assert not content(tmp_path)
-
-
-# --- a full disk --------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A disk of 24 KiB; ``grow`` makes it larger."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=24k", "tmpfs", str(folder)]
-    try:
-        failure = subprocess.run(mount, capture_output=True, text=True, check=False).stderr
-    except FileNotFoundError:
-        failure = "there is no mount command"
-    if failure:
-        pytest.skip(f"a small tmpfs cannot be mounted here: {failure.strip()}")
-    yield folder
-    subprocess.run(["umount", str(folder)], check=True)
-
-
-def grow(disk: Path) -> None:
-    subprocess.run(["mount", "-o", "remount,size=16m", str(disk)], check=True)
-
-
-def test_preparing_on_a_full_disk_leaves_nothing_and_then_works(command: Command, small_disk: Path) -> None:
-    arguments = ("data", "prepare", "tiny", "--out", small_disk / "rows")
-    refused(command(*arguments), str(small_disk / "rows"), "No space left on device")
-    assert not [path for path in small_disk.rglob("*") if path.is_file()]
-    grow(small_disk)
-    again = command(*arguments)
-    assert again.code == 0, again.err
-
-
-def test_preparing_again_on_a_full_disk_keeps_the_old_split_whole(
-    command: Command, small_disk: Path, tmp_path: Path
-) -> None:
-    """New training rows beside old test rows would put the same people on both sides."""
-    grow(small_disk)
-    rows = small_disk / "rows"
-    prepare(recipes.load("tiny"), rows)
-    before = content(rows)
-    changes = ["data.synthetic.people=320", "data.split.seed=8", "data.split.test=0.6"]
-    prepare(recipes.load("tiny", changes), tmp_path / "new")
-    # Room for the new training rows, not for the new test rows as well.
-    room = sum(map(kibibytes, rows.iterdir())) + kibibytes(tmp_path / "new/train.parquet") + 8
-    subprocess.run(["mount", "-o", f"remount,size={room}k", str(small_disk)], check=True)
-    options = [part for change in changes for part in ("--set", change)]
-    refused(command("data", "prepare", "tiny", "--out", rows, *options), "No space left on device")
-    assert content(rows) == before
-
-
-def kibibytes(file: Path) -> int:
-    """What a file takes on a tmpfs."""
-    return -(-file.stat().st_size // 4096) * 4
-
-
-def test_the_data_stage_on_a_full_disk(command: Command, small_disk: Path) -> None:
-    """Recipe and versions fit, the rows do not."""
-    outcome = command("train", "tiny", "--out", small_disk / "run")
-    refused(outcome, str(small_disk / "run"), "No space left on device")
-    assert not list(small_disk.rglob("*.parquet"))
-    assert not list(small_disk.rglob("*partial*"))
-    assert not (small_disk / "run/manifest.json").exists()
-
-
-def test_exporting_to_a_full_disk(command: Command, micro_base: Path, small_disk: Path) -> None:
-    quick = ["--set", "export.parity.logits=false", "--quant", "f16"]
-    arguments = ("export", "--base", micro_base, "--out", small_disk / "gguf", *quick)
-    refused(command(*arguments), str(small_disk / "gguf"), "No space left on device")
-    assert not [path for path in small_disk.rglob("*") if path.is_file()]
-    grow(small_disk)
-    again = command(*arguments)
-    assert again.code == 0, again.err
-    assert {path.suffix for path in (small_disk / "gguf").iterdir()} == {".gguf", ".json"}
 
 
 # --- Ctrl-C -------------------------------------------------------------------------------------------------

@@ -41,9 +41,9 @@ def finished(
     return recipe, folder / "out", subprocess.CompletedProcess([], done.returncode, out, err)
 
 
-def start(recipe: Path, out: Path, cache: Path) -> subprocess.Popen[str]:
+def start(recipe: Path, out: Path, cache: Path, verb: str = "run") -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-m", "socrates_fast", "run", str(recipe), "--out", str(out)],
+        [sys.executable, "-m", "socrates_fast", verb, str(recipe), "--out", str(out)],
         env=command_environment(cache), cwd=recipe.parent, text=True,
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
     )  # fmt: skip
@@ -122,14 +122,14 @@ def test_ctrl_c_while_training_then_the_same_command_gives_the_same_adapter(
 ) -> None:
     recipe, whole, _ = finished
     out = tmp_path / "out"
-    first = start(recipe, out, cache)
+    first = start(recipe, out, cache, "train")
     wait_for(first, lambda: '"step": 3' in read(out / "log.jsonl"))
     os.killpg(first.pid, signal.SIGINT)
     _, err = first.communicate(timeout=60)
     assert first.returncode == 130, err
     assert "the same command resumes" in err
     assert list(out.glob("checkpoints/checkpoint-*"))
-    second = start(recipe, out, cache)
+    second = start(recipe, out, cache, "train")
     _, err = second.communicate(timeout=200)
     assert second.returncode == 0, err
     assert "resuming from checkpoint-" in err

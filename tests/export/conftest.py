@@ -1,8 +1,7 @@
 """Tiny random Qwen2 models, LoRA adapters of them, and prompts: everything real, nothing downloaded."""
 
 import json
-import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -155,19 +154,3 @@ def base(make_base: BaseFactory) -> Path:
 @pytest.fixture(scope="session")
 def adapter(base: Path, make_adapter: AdapterFactory) -> Path:
     return make_adapter(base)
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """An empty disk of 100 KiB, less than any export of these models needs."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=100k", "tmpfs", str(folder)]
-    try:
-        refused = subprocess.run(mount, capture_output=True, text=True, check=False).stderr
-    except FileNotFoundError:
-        refused = "there is no mount command"
-    if refused:
-        pytest.skip(f"a small tmpfs cannot be mounted here: {refused.strip()}")
-    yield folder
-    subprocess.run(["umount", str(folder)], check=True)
