@@ -97,8 +97,9 @@ def train(
 ) -> TrainResult:
     """Fine-tune ``base`` on ``rows["train"]`` and save the adapter as PEFT safetensors in ``run``'s ``adapter/``.
 
-    Resumes from the newest checkpoint that was made with the same ``key``, a hash of all that training depends on. The first Ctrl-C saves a checkpoint after the step
-    at hand and raises ``KeyboardInterrupt``; the second stops at once.
+    Resumes from the newest checkpoint that was made with the same ``key``, a hash of all that training depends
+    on. The first Ctrl-C saves a checkpoint after the step at hand and raises ``KeyboardInterrupt``; the second
+    stops at once.
 
     Raises:
         TrainingError: no supervised token, a row that is too long, unknown LoRA targets, a full disk.
