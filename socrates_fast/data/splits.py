@@ -54,4 +54,5 @@ def sample_rows(rows: pl.DataFrame, most: int | None, seed: int) -> pl.DataFrame
         return rows
     keys = rows.select("study_id", "sample_id").iter_rows()
     positions = pl.Series([share(seed, f"{study}\x1f{sample}") for study, sample in keys])
-    return rows.with_columns(_position=positions, _order=pl.int_range(rows.height)).sort("_position").head(most).sort("_order").drop("_position", "_order")  # fmt: skip
+    ranked = rows.with_columns(_position=positions, _order=pl.int_range(rows.height)).sort("_position")
+    return ranked.head(most).sort("_order").drop("_position", "_order")
