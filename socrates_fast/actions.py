@@ -168,6 +168,9 @@ def export_folder(
     questions = [Question.built_in(number) for number in range(1, 6)]
     prompts = [make_prompt(q.demographic, q.scenario, q.scale, PromptOptions()) for q in questions]
     name = (adapter or base).resolve().name
+    console.say(
+        "no recipe, so the files will be asked with the published prompt; export RUN keeps a run's own"
+    )
     return export_files(base, adapter, out, name, options, prompts, None, console)
 
 

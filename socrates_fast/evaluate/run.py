@@ -152,4 +152,6 @@ def _progress_bar(shown: bool) -> Progress:
 class _RowsPerSecond(ProgressColumn):
     def render(self, task: Task) -> Text:
         speed = task.finished_speed or task.speed
+        if not speed and task.elapsed:  # one batch was all: rich measures between batches
+            speed = task.completed / task.elapsed
         return Text(f"{speed:,.0f} rows/s" if speed else "- rows/s", no_wrap=True)
