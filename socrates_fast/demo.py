@@ -27,6 +27,12 @@ def print_table(name: str, evaluated: Sequence[Evaluated]) -> None:
     order += [one for one in evaluated if one.name != "base"]
     rows = with_baselines({one.name: one.metrics for one in order})
     Console().print(comparison_table(rows, f"{name}: people that training never saw"))
+    tuned = evaluated[0].metrics
+    print(
+        f"{tuned['rows']['value']} rows, {tuned['cells']['value']} cells, {tuned['studies']['value']} studies"
+    )
+    for note in tuned["notes"]:
+        print(f"- {note}")
     for one in evaluated:
         print(f"report of {one.name}: {one.folder / 'report.html'}")
 

@@ -121,7 +121,8 @@ class Pipeline:
         if self.run.is_complete(name, key):
             self.console.say(f"{name}: already done")
             return
-        self.console.say(f"{name} ...")
+        again = " (what it depends on has changed)" if name in self.run.manifest else ""
+        self.console.say(f"{name} ...{again}")
         started = time.monotonic()
         files = work()
         seconds = time.monotonic() - started

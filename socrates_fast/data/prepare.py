@@ -4,7 +4,7 @@ Every row that is left out is counted by cell and reason and named in the card; 
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from socrates_fast.recipe import Data, PromptOptions, Recipe
 from socrates_fast.runs import atomic_folder, write_json, write_parquet, write_text
 
 NO_ANSWER = "no answer"
-NO_STIMULUS = "the stimulus is empty"
+NO_STIMULUS = "the stimulus is empty, or a part of it is"
 NOT_AN_INTEGER = "the answer is not an integer"
 OFF_SCALE = "the answer is off its scale"
 NO_SCALE = "the scale cannot be read from the stimulus"
@@ -38,10 +38,12 @@ class Prepared:
         rows: columns of ``schema.PREPARED``.
         dropped: one row for each cell and reason: the cell's key, ``reason``, ``rows`` (a count), and the first
             ``example`` (its answer and line).
+        conditions: what the condition numbers stand for, where the source names them.
     """
 
     rows: pl.DataFrame
     dropped: pl.DataFrame
+    conditions: dict[int, str] = field(default_factory=dict)
 
     def faults(self, most: int = 12) -> str:
         """What was left out, in words, one line for each cell and reason."""
@@ -90,7 +92,10 @@ def to_prepared(rows: pl.DataFrame) -> Prepared:
     kept = rows.filter(pl.col("reason").is_null()).with_columns(number.cast(pl.Int64).alias("response"))
     if "truth" not in kept.columns:
         kept = kept.with_columns(truth=pl.lit(None, dtype=PREPARED["truth"]))
-    return Prepared(kept.select(list(PREPARED)), dropped)
+    conditions: dict[int, str] = {}
+    if "condition" in kept.columns:
+        conditions = dict(sorted(kept.select("condition_num", "condition").unique().iter_rows()))
+    return Prepared(kept.select(list(PREPARED)), dropped, conditions)
 
 
 def _with_scales(rows: pl.DataFrame) -> pl.DataFrame:
@@ -170,6 +175,7 @@ def _card(sides: dict[str, pl.DataFrame], prepared: Prepared) -> dict[str, Any]:
             }
             for side, rows in sides.items()
         },
+        "conditions": {str(number): name for number, name in prepared.conditions.items()},
         "dropped_rows": int(prepared.dropped["rows"].sum()),
         "dropped": prepared.dropped.to_dicts(),
     }
@@ -180,6 +186,7 @@ def _card_text(recipe: Recipe, card: dict[str, Any]) -> str:
     lines += ["| split | rows | studies | cells | people |", "|---|---|---|---|---|"]
     for side, facts in card["splits"].items():
         lines.append(f"| {side} | {' | '.join(str(count) for count in facts.values())} |")
+    lines += ["", *(f"- condition {number}: {name}" for number, name in card["conditions"].items())]
     lines += ["", f"Rows left out: {card['dropped_rows']}", ""]
     for fault in card["dropped"]:
         cell = " / ".join(str(fault[key]) for key in CELL)

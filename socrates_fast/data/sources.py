@@ -48,7 +48,7 @@ def read_files(path: Path) -> pl.DataFrame:
             raise DataError(f"{path}: holds no {', '.join(_READERS)} file")
         return pl.concat([read_files(file) for file in files], how="diagonal_relaxed")
     if not path.is_file():
-        raise DataError(f"{path}: no such file or folder; set data.path (or --set data.path=FILE)")
+        raise DataError(f"{path.absolute()}: no such file or folder; set data.path (or --set data.path=FILE)")
     if path.suffix not in _READERS:
         raise DataError(f"{path}: unknown format {path.suffix!r}; use {', '.join(_READERS)}")
     try:

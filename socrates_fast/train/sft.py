@@ -131,6 +131,9 @@ def train(
             raise KeyboardInterrupt
         with atomic_folder(adapter) as partial:
             model.save_pretrained(str(partial))
+            (partial / "README.md").unlink(
+                missing_ok=True
+            )  # PEFT's empty form, with this machine's paths in it
     validation = [h["eval_loss"] for h in trainer.state.log_history if "eval_loss" in h]
     shutil.rmtree(checkpoints, ignore_errors=True)
     shutil.rmtree(run.folder / "unsloth_compiled_cache", ignore_errors=True)

@@ -8,7 +8,14 @@ import polars as pl
 import pytest
 
 from socrates_fast import recipes
-from socrates_fast.data.prepare import NO_ANSWER, NOT_AN_INTEGER, OFF_SCALE, prepare_rows, to_prepared
+from socrates_fast.data.prepare import (
+    NO_ANSWER,
+    NO_STIMULUS,
+    NOT_AN_INTEGER,
+    OFF_SCALE,
+    prepare_rows,
+    to_prepared,
+)
 from socrates_fast.data.table import read_table
 from socrates_fast.errors import DataError
 from socrates_fast.recipe import Data, Table
@@ -82,7 +89,10 @@ def test_answers_are_recoded_and_the_rest_is_counted(export: Path, table: Table)
 
 
 def test_off_scale_answers_are_refused_if_the_recipe_says_so(export: Path) -> None:
-    plain = {**MAPPING, "answers": {**MAPPING["answers"], "recode": {}, "high": 5}}
+    plain = {
+        **MAPPING, "stimulus": MAPPING["stimulus"].replace("3", "5"),
+        "answers": {**MAPPING["answers"], "recode": {}, "high": 5},
+    }  # fmt: skip
     data = Data.model_validate({"source": "table", "path": export, "table": plain, "off_scale": "refuse"})
     with pytest.raises(DataError, match=r"4 rows cannot be used.*refuse") as caught:
         prepare_rows(data)
@@ -115,6 +125,38 @@ def test_damaged_file_is_named(tmp_path: Path, table: Table, text: str, message:
     with pytest.raises(DataError) as caught:
         read_table(write(tmp_path, text), table)
     assert re.search(message, str(caught.value)), str(caught.value)
+
+
+def test_label_rows_that_are_people(tmp_path: Path, table: Table) -> None:
+    path = write(tmp_path, "\n".join([HEADER, *PEOPLE]))
+    with pytest.raises(
+        DataError, match=r"export\.csv:2: this is one of the 2 label rows .* it holds answers"
+    ):
+        read_table(path, table)
+
+
+@pytest.mark.parametrize(
+    ("stimulus", "message"),
+    [
+        ("How is {dish} on {day}?", "states no scale"),
+        ("{day} {dish}. Only return an integer from 1 to 7.", "says 1 to 7"),
+    ],
+)
+def test_a_stimulus_that_contradicts_its_answers(export: Path, stimulus: str, message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        read_table(export, Table.model_validate({**MAPPING, "stimulus": stimulus}))
+
+
+def test_an_empty_variable_is_no_arm(tmp_path: Path, table: Table) -> None:
+    people = [*PEOPLE, "p5,30,1,,rice,1,9"]
+    prepared = to_prepared(read_table(write(tmp_path, "\n".join([HEADER, LABELS, *people])), table))
+    assert prepared.conditions == {0: "rice", 1: "soup"}
+    assert NO_STIMULUS in prepared.dropped["reason"].to_list()
+
+
+def test_codes_written_as_decimal_numbers_are_recoded(tmp_path: Path, table: Table) -> None:
+    rows = read_table(write(tmp_path, "\n".join([HEADER, LABELS, "p1,30,2.0,soup,rice,1,9"])), table)
+    assert rows["demographic"].struct.field("gender").to_list() == ["Female"] * 2
 
 
 def test_wrong_encoding_and_missing_file(tmp_path: Path, table: Table) -> None:
