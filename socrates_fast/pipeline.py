@@ -187,7 +187,7 @@ class Pipeline:
 
     def train(self) -> Path:
         """The adapter's folder."""
-        self.data, self.base  # noqa: B018 - both must be fit before hours of training
+        _, base = self.data, self.base  # both must be fit before hours of training
         from socrates_fast.train.sft import train
 
         def work() -> list[Path]:
@@ -195,7 +195,7 @@ class Pipeline:
             # Unsloth and TRL print to stdout, which belongs to the command's own output.
             with redirect_stdout(sys.stderr), self.console.steps("training") as progress:
                 result = train(
-                    self.recipe, self.base, sides, self.run, self._train_key,
+                    self.recipe, base, sides, self.run, self._train_key,
                     lambda step, steps, logs: progress(step, steps, _losses(logs)), self.console.say,
                 )  # fmt: skip
             facts = {k: v for k, v in vars(result).items() if k != "adapter"}

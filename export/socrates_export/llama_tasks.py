@@ -128,7 +128,7 @@ def logits(
             for index, (sequence, wanted) in enumerate(zip(sequences, positions, strict=True))
         }
         api.llama_free(context)
-    np.savez(out, **arrays)  # type: ignore[arg-type]  # numpy types ** as allow_pickle
+    np.savez(out, allow_pickle=False, **arrays)
 
 
 def _decode(

@@ -29,9 +29,8 @@ def test_it_has_what_real_data_has(survey: tuple[pl.DataFrame, pl.DataFrame]) ->
     rows, _ = survey
     kinds = {(s.low, s.high) for s in map(parse_scale, rows["stimuli"]) if s}
     assert kinds == {(1, 7), (1, 5), (0, 10), (1, 2), (0, 100)}
-    assert rows.group_by("study_id").agg(pl.col("condition_num").n_unique())["condition_num"].min() == 2 or (
-        rows["condition_num"].n_unique() > 1
-    )
+    arms = rows.group_by("study_id").agg(pl.col("condition_num").n_unique())["condition_num"]
+    assert set(arms) <= {2, 3}
     assert rows.group_by("study_id", "participant").len()["len"].min() == 5
     missing = rows["demographic"].struct.unnest().null_count().row(0)
     assert sum(missing) > 0 and missing[0] == 0
@@ -60,7 +59,7 @@ def test_conditions_shift_answers(survey: tuple[pl.DataFrame, pl.DataFrame]) -> 
         .agg(pl.col("mean").mean())
     )
     gaps = cells.group_by("study_id", "task_num").agg(gap=pl.col("mean").max() - pl.col("mean").min())
-    assert gaps["gap"].mean() > 0.05  # type: ignore[operator]  # polars types a mean as a wide union
+    assert float(gaps["gap"].to_numpy().mean()) > 0.05
 
 
 @settings(max_examples=50)

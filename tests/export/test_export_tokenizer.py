@@ -34,7 +34,9 @@ def test_keys(base: Path) -> None:
     keys = tokenizer_metadata(open_base(base))
     tokens, types = keys.pop("tokenizer.ggml.tokens"), keys.pop("tokenizer.ggml.token_type")
     assert isinstance(tokens, list) and isinstance(types, list)
-    assert len(keys.pop("tokenizer.ggml.merges")) == len(content["model"]["merges"])  # type: ignore[arg-type]  # a list
+    merges = keys.pop("tokenizer.ggml.merges")
+    assert isinstance(merges, list)
+    assert len(merges) == len(content["model"]["merges"])
     assert keys == {
         "tokenizer.ggml.model": "gpt2",
         "tokenizer.ggml.pre": "qwen2",
