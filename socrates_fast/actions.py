@@ -38,7 +38,7 @@ def export_files(
         prompt: what the model was trained with, which the files will carry; None if that is not known.
     """
     from socrates_export.command import PARITY, export
-    from socrates_export.parity import ParityBounds
+    from socrates_export.proof.parity import ParityBounds
 
     bounds = ParityBounds(**options.parity.model_dump(exclude={"logits", "prompts"}))
     result = export(

@@ -161,7 +161,7 @@ class Pipeline:
         Raises:
             ModelError: no safetensors, damaged ones, or an architecture that cannot be exported.
         """
-        from socrates_export.base import open_base
+        from socrates_export.source.base import open_base
 
         folder = resolve_base(self.recipe.model, self.console)
         open_base(folder)

@@ -288,7 +288,7 @@ def test_adapter_that_is_not_a_folder(command: Command, micro_base: Path, tmp_pa
 def gguf(micro_base: Path, tmp_path_factory: pytest.TempPathFactory) -> bytes:
     """A whole GGUF of the micro base."""
     from socrates_export.command import export
-    from socrates_export.parity import ParityBounds
+    from socrates_export.proof.parity import ParityBounds
 
     out = tmp_path_factory.mktemp("gguf")
     return (

@@ -6,6 +6,7 @@ has patched into Transformers.
     parent                                          child: python -m socrates_export.child
     one line of JSON: task, arguments, partial -->  stdin, which then stays open
     "done total", as it advances               <--  stdout
+    an error for a person: its class and text  <--  stdout, as JSON
     the tail is shown if the child fails       <--  stderr: warnings and errors
 
 A task leaves its result in a file that its arguments name. The child watches stdin: when the parent is gone,
@@ -26,16 +27,18 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
 
+from socrates_fast import errors
 from socrates_fast.errors import ExportError, SocratesError
 
 TASKS = {
     "tokenize": "socrates_export.llama_tasks",
     "logits": "socrates_export.llama_tasks",
     "quantize": "socrates_export.llama_tasks",
-    "reference": "socrates_export.reference",
+    "reference": "socrates_export.proof.reference",
 }
 """The function that does each task has its name, in this module."""
 
+_REFUSED = "refused "
 _ADVANCED = re.compile(r"(\d+) (\d+)\n")
 
 LOG_LINES = 8
@@ -59,7 +62,8 @@ def run_task(
         progress: called with (done, total) as the task advances.
 
     Raises:
-        ExportError: the task failed or the child died; the message has its last lines.
+        SocratesError: what the task itself refused, as it was raised there.
+        ExportError: the child died; the message has its last lines.
     """
     job = {"task": task, "arguments": dict(arguments), "partial": str(partial) if partial else None}
     with tempfile.TemporaryFile("w+", errors="replace") as log:
@@ -72,15 +76,19 @@ def run_task(
             env=_environment(),
         )
         try:
-            code = _attend(process, json.dumps(job), progress)
+            code, refused = _attend(process, json.dumps(job), progress)
         finally:
             # Reached with a live child on Ctrl-C; the caller then removes the partial file.
             process.kill()
             process.wait()
             _close(process.stdin)
+        if refused is not None:
+            error: type[SocratesError] = getattr(errors, refused["error"])
+            raise error("\n".join([refused["message"], *_tail(log)]))
         if code != 0:
+            lines = _tail(log) or ["  (it logged nothing)"]
             how = f"was killed by signal {-code}" if code < 0 else "failed"
-            raise ExportError(f"the worker that was {doing} {how}:\n{_tail(log)}")
+            raise ExportError(f"the worker that was {doing} {how}:\n" + "\n".join(lines))
 
 
 def _environment() -> dict[str, str]:
@@ -89,7 +97,11 @@ def _environment() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": path, "GGML_NO_BACKTRACE": "1"}
 
 
-def _attend(process: subprocess.Popen[str], job: str, progress: Callable[[int, int], None] | None) -> int:
+def _attend(
+    process: subprocess.Popen[str], job: str, progress: Callable[[int, int], None] | None
+) -> tuple[int, dict[str, str] | None]:
+    """Give the child its job; its exit code, and the error that it reported, if it did."""
+    refused = None
     assert process.stdin is not None and process.stdout is not None  # they are pipes
     with process.stdout as lines:
         with suppress(BrokenPipeError):  # the child died at once: its exit code tells
@@ -98,8 +110,10 @@ def _attend(process: subprocess.Popen[str], job: str, progress: Callable[[int, i
         for line in lines:
             if progress is not None and (match := _ADVANCED.fullmatch(line)):
                 progress(int(match[1]), int(match[2]))
+            elif line.startswith(_REFUSED):
+                refused = json.loads(line.removeprefix(_REFUSED))
     # Our end of stdin stays open until here: the child takes its closing for our death.
-    return process.wait()
+    return process.wait(), refused
 
 
 def _close(stdin: IO[str] | None) -> None:
@@ -108,10 +122,10 @@ def _close(stdin: IO[str] | None) -> None:
             stdin.close()
 
 
-def _tail(log: IO[str]) -> str:
+def _tail(log: IO[str]) -> list[str]:
     log.seek(0)
     lines = [line.rstrip() for line in log if line.strip()]
-    return "\n".join(f"  {line}" for line in lines[-LOG_LINES:]) or "  (it logged nothing)"
+    return [f"  {line}" for line in lines[-LOG_LINES:]]
 
 
 def _end_with_parent(partial: str | None) -> None:
@@ -133,7 +147,8 @@ def main() -> None:
     try:
         task(**job["arguments"])
     except SocratesError as error:
-        print(error, file=sys.stderr)
+        facts = {"error": type(error).__name__, "message": str(error)}
+        print(_REFUSED + json.dumps(facts), flush=True)
         sys.exit(1)
 
 

@@ -15,15 +15,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from socrates_export.architectures import Metadata
-from socrates_export.base import open_base
-from socrates_export.gguf_writer import FLOAT_TYPES
-from socrates_export.lora import load_adapter
-from socrates_export.merge import write_merged
-from socrates_export.parity import ParityBounds, run_gate
+from socrates_export.architectures.spec import Metadata
 from socrates_export.progress import Progress
-from socrates_export.quantize import QUANTISED_TYPES, quantize
-from socrates_export.reference import check_installed
+from socrates_export.proof.parity import ParityBounds, run_gate
+from socrates_export.proof.reference import check_installed
+from socrates_export.source.merged import open_merged
+from socrates_export.write.files import model_metadata, write_files
+from socrates_export.write.gguf_writer import FLOAT_TYPES
+from socrates_export.write.quantize import QUANTISED_TYPES, quantize
 from socrates_fast.errors import ExportError
 from socrates_fast.prompt import PROMPT_KEY, Prompt
 from socrates_fast.recipe import PromptOptions
@@ -142,14 +141,13 @@ def _write(
     options: PromptOptions | None,
 ) -> dict[str, Path]:
     """Write the float files asked for, or f16, then the quantised ones; all of them by type."""
-    model = open_base(base)
-    lora = load_adapter(adapter) if adapter is not None else None
+    model = open_merged(base, adapter)
     floats = [kind for kind in FLOAT_TYPES if kind in kinds] or ["f16"]
     quantised = [kind for kind in kinds if kind in QUANTISED_TYPES]
     files = {kind: folder / f"{name}-{kind}.gguf" for kind in (*floats, *quantised)}
     extra: Metadata = {PROMPT_KEY: options.model_dump_json()} if options else {}
-    for kind in floats:
-        write_merged(files[kind], model, lora, kind, name, progress, extra)
+    metadata = model_metadata(model, name) | extra
+    write_files(model, metadata, {kind: files[kind] for kind in floats}, progress)
     for kind in quantised:
         quantize(files[floats[0]], files[kind], kind, progress)
     return files

@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 
-from socrates_export.tokenizer import QWEN2_SPLIT
+from socrates_export.source.merged import open_merged
+from socrates_export.vocabulary import QWEN2_SPLIT
+from socrates_export.write.files import model_metadata, write_files
 from socrates_fast.data.scales import range_scale
 from socrates_fast.prompt import Prompt, persona_text, user_text
 
@@ -22,6 +24,12 @@ BaseFactory = Callable[..., Path]
 AdapterFactory = Callable[..., Path]
 
 EVERY_LINEAR = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
+
+
+def write_model(path: Path, base: Path, adapter: Path | None, kind: str, name: str = "x") -> None:
+    """Write base + adapter to ``path`` as a GGUF of type ``kind``."""
+    model = open_merged(base, adapter)
+    write_files(model, model_metadata(model, name), {kind: path})
 
 
 def write_tokenizer(folder: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 from gguf import MODEL_ARCH, get_tensor_name_map
 
 from socrates_export.architectures import Qwen2, architecture_of
-from socrates_export.base import open_base
+from socrates_export.source.base import open_base
 from socrates_fast.errors import ModelError
 
 Factory = Callable[..., Path]

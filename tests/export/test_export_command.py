@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from socrates_export.command import PARITY, export
-from socrates_export.parity import ParityBounds
+from socrates_export.proof.parity import ParityBounds
 from socrates_fast.errors import ExportError, MissingDependency, ModelError, ParityError
 from socrates_fast.prompt import Prompt
 from socrates_fast.runs import sha256_file
@@ -81,7 +81,7 @@ TORCH_FREE = """
 import sys
 from pathlib import Path
 from socrates_export.command import export
-from socrates_export.parity import ParityBounds
+from socrates_export.proof.parity import ParityBounds
 export(Path(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3]), ["f16"], "m", ParityBounds(), [], logits=False)
 loaded = {"torch", "transformers", "peft", "llama_cpp"} & sys.modules.keys()
 sys.exit(f"loaded {loaded}" if loaded else 0)

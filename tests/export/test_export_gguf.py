@@ -15,13 +15,12 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 
-from socrates_export.architectures import Metadata
-from socrates_export.base import open_base
-from socrates_export.gguf_writer import OutputTensor, encode, write_gguf
-from socrates_export.lora import load_adapter
-from socrates_export.merge import merged_tensors, write_merged
-from socrates_export.safetensors import SLAB_BYTES
+from socrates_export.architectures.spec import Metadata
+from socrates_export.source.base import open_base
+from socrates_export.source.lora import load_adapter
+from socrates_export.write.gguf_writer import OutputTensor, encode, write_gguf
 from socrates_fast.errors import ExportError, ModelError, SocratesError
+from tests.export.conftest import write_model
 
 Factory = Callable[..., Path]
 METADATA: Metadata = {"general.architecture": "qwen2", "general.name": "x"}
@@ -78,7 +77,7 @@ def merged_by_numpy(base: Path, adapter: Path) -> dict[str, NDArray[np.float32]]
 
 def test_float16_is_the_float32_merge_rounded_once(base: Path, adapter: Path, tmp_path: Path) -> None:
     path = tmp_path / "x.gguf"
-    write_merged(path, open_base(base), load_adapter(adapter), "f16", "x")
+    write_model(path, base, adapter, "f16", "x")
     expected = merged_by_numpy(base, adapter)
     tensors = GGUFReader(path).tensors
     assert [tensor.name for tensor in tensors] == list(expected)
@@ -91,7 +90,7 @@ def test_float16_is_the_float32_merge_rounded_once(base: Path, adapter: Path, tm
 
 def test_every_mandatory_key_is_there(base: Path, tmp_path: Path) -> None:
     path = tmp_path / "x.gguf"
-    write_merged(path, open_base(base), None, "f16", "a name")
+    write_model(path, base, None, "f16", "a name")
     fields = GGUFReader(path).fields
     expected: dict[str, Any] = {
         "general.architecture": "qwen2",
@@ -129,12 +128,9 @@ def test_every_mandatory_key_is_there(base: Path, tmp_path: Path) -> None:
 def test_the_file_does_not_depend_on_the_slabs(
     base: Path, adapter: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    model, lora = open_base(base), load_adapter(adapter)
-    write_merged(tmp_path / "large.gguf", model, lora, "f32", "x")
-    monkeypatch.setattr("socrates_export.safetensors.SLAB_BYTES", 5000)
-    sizes = [slab.nbytes for tensor in merged_tensors(model, lora) for slab in tensor.slabs()]
-    assert max(sizes) <= 5000 < SLAB_BYTES and len(sizes) > 50
-    write_merged(tmp_path / "small.gguf", model, lora, "f32", "x")
+    write_model(tmp_path / "large.gguf", base, adapter, "f32")
+    monkeypatch.setattr("socrates_export.write.files.SLAB_BYTES", 5000)
+    write_model(tmp_path / "small.gguf", base, adapter, "f32")
     large, small = (GGUFReader(tmp_path / f"{name}.gguf").tensors for name in ("large", "small"))
     for one, other in zip(large, small, strict=True):
         # BLAS may sum in another order for another number of rows.
@@ -151,12 +147,12 @@ def test_a_tensor_that_is_shorter_than_announced(tmp_path: Path) -> None:
 LIMITED = """
 import resource, sys
 from pathlib import Path
-from socrates_export.base import open_base
-from socrates_export.merge import write_merged
+from socrates_export.source.base import open_base
+from tests.export.conftest import write_model
 from socrates_fast.errors import SocratesError
 resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
 try:
-    write_merged(Path(sys.argv[2]), open_base(Path(sys.argv[1])), None, "f16", "x")
+    write_model(Path(sys.argv[2]), Path(sys.argv[1]), None, "f16", "x")
 except SocratesError as error:
     print(error)
 """
@@ -172,5 +168,5 @@ def test_a_file_that_grows_too_large_is_not_left(base: Path, tmp_path: Path) -> 
 
 def test_a_full_disk(base: Path, small_disk: Path) -> None:
     with pytest.raises(SocratesError, match=r"cannot write .*x\.gguf: No space left on device"):
-        write_merged(small_disk / "x.gguf", open_base(base), None, "f16", "x")
+        write_model(small_disk / "x.gguf", base, None, "f16", "x")
     assert not list(small_disk.iterdir())

@@ -9,9 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from socrates_export.base import open_base
-from socrates_export.lora import CONFIG, WEIGHTS, load_adapter
-from socrates_export.merge import merged_tensors
+from socrates_export.source.lora import CONFIG, WEIGHTS, load_adapter
+from socrates_export.source.merged import open_merged
 from socrates_fast.errors import ModelError
 
 Factory = Callable[..., Path]
@@ -98,22 +97,21 @@ def test_an_adapter_of_another_width(base: Path, make_base: Factory, make_adapte
     with pytest.raises(
         ModelError, match=r"adapter of another model: .*_proj\.weight has shape \[\d+, \d+\] in"
     ):
-        merged_tensors(open_base(base), load_adapter(other))
+        open_merged(base, other)
 
 
 def test_an_adapter_of_more_layers(base: Path, make_base: Factory, make_adapter: Factory) -> None:
     other = make_adapter(make_base(num_hidden_layers=3))
     with pytest.raises(ModelError, match=r"adapter of another model.*layers\.2\."):
-        merged_tensors(open_base(base), load_adapter(other))
+        open_merged(base, other)
 
 
 def test_an_adapter_of_fewer_layers(base: Path, make_base: Factory, make_adapter: Factory) -> None:
     other = make_base(num_hidden_layers=3)
-    two = load_adapter(make_adapter(base))
+    two = make_adapter(base)
     with pytest.raises(ModelError, match="adapter of another model: it has 2 layers, the base has 3"):
-        merged_tensors(open_base(other), two)
-    some = load_adapter(make_adapter(other, layers_to_transform=[0, 1]))
-    assert merged_tensors(open_base(other), some)
+        open_merged(other, two)
+    assert open_merged(other, make_adapter(other, layers_to_transform=[0, 1]))
 
 
 def test_an_adapter_of_the_tied_output(base: Path, adapter: Path, tmp_path: Path) -> None:
@@ -126,7 +124,7 @@ def test_an_adapter_of_the_tied_output(base: Path, adapter: Path, tmp_path: Path
     }
     save_file(moved, folder / WEIGHTS)
     with pytest.raises(ModelError, match=r"changes lm_head\.weight, which the base does not have \(or ties"):
-        merged_tensors(open_base(base), load_adapter(folder))
+        open_merged(base, folder)
 
 
 def test_a_rank_that_is_not_that_of_the_tensors(adapter: Path, tmp_path: Path) -> None:

@@ -15,12 +15,10 @@ import numpy as np
 import pytest
 from gguf import GGUFReader
 
-from socrates_export.base import open_base
 from socrates_export.child import run_task
-from socrates_export.lora import load_adapter
-from socrates_export.merge import write_merged
-from socrates_export.tokens import check_tokens
+from socrates_export.proof.tokens import check_tokens
 from socrates_fast.prompt import Prompt
+from tests.export.conftest import write_model
 
 Factory = Callable[..., Path]
 pytestmark = pytest.mark.oracle
@@ -86,7 +84,7 @@ def both(
     options = ["--outfile", str(theirs), "--outtype", str(request.param)]
     done = subprocess.run([*command, *options], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
-    write_merged(ours, open_base(real_base), load_adapter(real_adapter), str(request.param), "x")
+    write_model(ours, real_base, real_adapter, str(request.param), "x")
     return GGUFReader(ours), GGUFReader(theirs)
 
 
@@ -128,7 +126,7 @@ def test_vocabulary_cases_of_llama_cpp(
     llama_cpp: Path, real_base: Path, prompts: list[Prompt], tmp_path: Path
 ) -> None:
     path = tmp_path / "x.gguf"
-    write_merged(path, open_base(real_base), None, "f16", "x")
+    write_model(path, real_base, None, "f16", "x")
     models = llama_cpp / "models"
     texts = (models / "ggml-vocab-qwen2.gguf.inp").read_text(encoding="utf-8").split(SEPARATOR)
     lines = (models / "ggml-vocab-qwen2.gguf.out").read_text(encoding="utf-8").removesuffix("\n").split("\n")

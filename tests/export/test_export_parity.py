@@ -14,22 +14,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from socrates_export.base import open_base
-from socrates_export.logits import Probe, difference, gguf_logits
-from socrates_export.lora import CONFIG, load_adapter
-from socrates_export.merge import write_merged
-from socrates_export.parity import ParityBounds, run_gate
-from socrates_export.reference import reference
-from socrates_export.tokens import check_tokens
+from socrates_export.proof.logits import Probe, difference, gguf_logits
+from socrates_export.proof.parity import ParityBounds, run_gate
+from socrates_export.proof.reference import reference
+from socrates_export.proof.tokens import check_tokens
+from socrates_export.source.lora import CONFIG
 from socrates_fast.errors import ExportError, ParityError
 from socrates_fast.prompt import Prompt
 from socrates_fast.tokenizer import FolderTokenizer
+from tests.export.conftest import write_model
 
 Factory = Callable[..., Path]
 
 
 def write(base: Path, adapter: Path | None, path: Path, kind: str = "f32") -> Path:
-    write_merged(path, open_base(base), load_adapter(adapter) if adapter else None, kind, "x")
+    write_model(path, base, adapter, kind, "x")
     return path
 
 
@@ -113,7 +112,7 @@ def test_one_damaged_tensor_fails_the_gate(base: Path, prompts: list[Prompt], tm
 def test_a_truncated_file_fails_the_gate(base: Path, prompts: list[Prompt], tmp_path: Path) -> None:
     file = write(base, None, tmp_path / "x-f32.gguf")
     file.write_bytes(file.read_bytes()[:-1000])
-    with pytest.raises(ExportError, match=r"(?s)x-f32\.gguf failed:.*not within the file bounds"):
+    with pytest.raises(ExportError, match=r"(?s)cannot load .*x-f32\.gguf.*not within the file bounds"):
         gguf_logits(file, probe_of(base, prompts))
 
 

@@ -14,19 +14,18 @@ import pytest
 from gguf import GGUFReader, dequantize
 from numpy.typing import NDArray
 
-from socrates_export.base import open_base
 from socrates_export.child import run_task
-from socrates_export.gguf_writer import OutputTensor, write_gguf
-from socrates_export.lora import load_adapter
-from socrates_export.merge import write_merged
-from socrates_export.quantize import QUANTISED_TYPES, quantize
+from socrates_export.source.base import open_base
+from socrates_export.write.gguf_writer import OutputTensor, write_gguf
+from socrates_export.write.quantize import QUANTISED_TYPES, quantize
 from socrates_fast.errors import ExportError
+from tests.export.conftest import write_model
 
 
 @pytest.fixture(scope="module")
 def float_file(base: Path, adapter: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("float") / "x-f32.gguf"
-    write_merged(path, open_base(base), load_adapter(adapter), "f32", "x")
+    write_model(path, base, adapter, "f32", "x")
     return path
 
 
@@ -117,7 +116,7 @@ def slow_file(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 INTERRUPTED = """
 import json, sys
 from pathlib import Path
-from socrates_export.quantize import quantize
+from socrates_export.write.quantize import quantize
 print("started", flush=True)
 quantize(Path(sys.argv[1]), Path(sys.argv[2]), "q4_k_m", threads=1)
 print("finished", flush=True)

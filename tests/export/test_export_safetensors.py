@@ -10,8 +10,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from socrates_export.base import open_base
-from socrates_export.safetensors import INDEX, SINGLE, SLAB_BYTES, StoredTensor, folder_tensors, read_header
+from socrates_export.source.base import open_base
+from socrates_export.source.safetensors import (
+    INDEX,
+    SINGLE,
+    SLAB_BYTES,
+    StoredTensor,
+    folder_tensors,
+    read_header,
+)
 from socrates_fast.errors import ModelError
 
 Factory = Callable[..., Path]
@@ -53,7 +60,7 @@ def test_slabs_cover_the_tensor_in_order_and_stay_small(
     values.tofile(path)
     tensor = StoredTensor(path, "x", "F32", (rows, width), 0)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("socrates_export.safetensors.SLAB_BYTES", slab)
+        patch.setattr("socrates_export.source.safetensors.SLAB_BYTES", slab)
         pieces = list(tensor.slabs())
     assert [start for start, _ in pieces] == list(np.cumsum([0, *(len(p) for _, p in pieces[:-1])]))
     np.testing.assert_array_equal(np.concatenate([piece for _, piece in pieces]), values)

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from socrates_export.base import open_base
-from socrates_export.tokenizer import CONTROL, NORMAL, UNUSED, USER_DEFINED, tokenizer_metadata
+from socrates_export.source.base import open_base
+from socrates_export.vocabulary import CONTROL, NORMAL, UNUSED, USER_DEFINED, tokenizer_metadata
 from socrates_fast.errors import ModelError
 
 VOCABULARY = 512
@@ -101,7 +101,7 @@ def test_tokenizers_that_llama_cpp_would_misread(
 ) -> None:
     # Only the export's own reading is under test: the edited file need not be one that `tokenizers` accepts.
     folder = edited(base, tmp_path / "base", "tokenizer.json", edit)
-    from socrates_export.tokenizer import _check_model, _tokens, pre_tokenizer
+    from socrates_export.vocabulary import _check_model, _tokens, pre_tokenizer
 
     def read() -> None:
         content = json.loads((folder / "tokenizer.json").read_text())

@@ -10,9 +10,9 @@ from math import isfinite
 from pathlib import Path
 from typing import Any
 
-from socrates_export.logits import LogitDifference, Probe, difference, gguf_logits, reference_logits
 from socrates_export.progress import Progress
-from socrates_export.tokens import check_tokens
+from socrates_export.proof.logits import LogitDifference, Probe, difference, gguf_logits, reference_logits
+from socrates_export.proof.tokens import check_tokens
 from socrates_fast.errors import ExportError, ParityError
 from socrates_fast.prompt import Prompt
 from socrates_fast.tokenizer import FolderTokenizer

@@ -4,53 +4,14 @@ To add one, write a class that does what ``Architecture`` says and enter it unde
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from socrates_export.architectures.spec import Architecture, Config, Metadata, TensorSpec
 from socrates_fast.errors import ModelError
-
-Value = bool | int | float | str | list[str] | list[int]
-Metadata = dict[str, Value]
-"""GGUF keys and values; an int is written as uint32, a float as float32, a list[int] as int32 array."""
-
-Config = Mapping[str, Any]
-"""The content of a model's ``config.json``."""
-
-
-@dataclass(frozen=True)
-class TensorSpec:
-    """One tensor to write: its Hugging Face name, its GGUF name, and its shape (rows first)."""
-
-    source: str
-    target: str
-    shape: tuple[int, ...]
-
-
-class Architecture(Protocol):
-    """What the export asks of an architecture."""
-
-    name: str
-    """The GGUF architecture, prefix of its keys."""
-
-    def refuse(self, config: Config) -> str | None:
-        """Why llama.cpp could not compute what this config says, or None if it can."""
-        ...
-
-    def metadata(self, config: Config) -> Metadata:
-        """The architecture's GGUF keys."""
-        ...
-
-    def tensors(self, config: Config) -> list[TensorSpec]:
-        """Every tensor of the GGUF, in the order of writing."""
-        ...
-
-    def transform(self, spec: TensorSpec, rows: NDArray[np.float32]) -> NDArray[np.float32]:
-        """A slab of merged rows as llama.cpp wants it."""
-        ...
 
 
 class Qwen2:

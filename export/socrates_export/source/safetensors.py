@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from socrates_export.files import read_json
+from socrates_export.source.files import read_json
 from socrates_fast.errors import ModelError
 
 SLAB_BYTES = 16 * 2**20

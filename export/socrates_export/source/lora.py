@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from socrates_export.files import read_json
-from socrates_export.safetensors import StoredTensor, read_header
+from socrates_export.source.files import read_json
+from socrates_export.source.safetensors import StoredTensor, read_header
 from socrates_fast.errors import ModelError
 
 CONFIG = "adapter_config.json"

@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from socrates_export.architectures import Metadata
-from socrates_export.base import BaseModel
+from socrates_export.architectures.spec import Metadata
+from socrates_export.source.base import BaseModel
 from socrates_fast.errors import ModelError
 from socrates_fast.tokenizer import CONTROL_TEXT, FolderTokenizer
 

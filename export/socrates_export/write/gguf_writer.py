@@ -13,7 +13,7 @@ from typing import IO, TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from socrates_export.architectures import Metadata, Value
+from socrates_export.architectures.spec import Metadata, Value
 from socrates_export.progress import Progress, Step
 from socrates_fast.errors import ExportError, ModelError
 from socrates_fast.runs import atomic_path

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from socrates_export.base import BaseModel, open_base
 from socrates_export.child import run_task
-from socrates_export.tokenizer import special_id
+from socrates_export.source.base import BaseModel, open_base
+from socrates_export.vocabulary import special_id
 from socrates_fast.errors import ParityError
 from socrates_fast.prompt import ChatRenderer, Prompt
 from socrates_fast.tokenizer import FolderTokenizer

@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from socrates_export.architectures import Architecture, TensorSpec, architecture_of
-from socrates_export.files import read_json
-from socrates_export.safetensors import StoredTensor, folder_tensors
+from socrates_export.architectures import architecture_of
+from socrates_export.architectures.spec import Architecture, TensorSpec
+from socrates_export.source.files import read_json
+from socrates_export.source.safetensors import StoredTensor, folder_tensors
 from socrates_fast.errors import ModelError
 
 _OUTPUT, _EMBEDDING = "lm_head.weight", "model.embed_tokens.weight"

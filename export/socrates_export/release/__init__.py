@@ -1,0 +1,1 @@
+"""What goes with the files: model card, Modelfile, checksums, the Hub."""

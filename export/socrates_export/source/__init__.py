@@ -1,0 +1,1 @@
+"""What is exported: a base model's folder, a LoRA adapter, and their merge."""
