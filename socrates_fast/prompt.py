@@ -6,7 +6,9 @@ can become a control token. Training and scoring get the same ids because both c
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from datetime import date
 from typing import Any
 from unicodedata import normalize
 
@@ -68,10 +70,22 @@ def user_text(persona: str, stimulus: str, order: Order) -> str:
 
 
 _SLOTS = {"system": "\ue000system\ue001", "user": "\ue000user\ue001", "answer": "\ue000answer\ue001"}
+_ROLES = {"system": "system", "user": "user", "answer": "assistant"}
+
+TODAY = date(2024, 7, 26)
+"""What a template that asks is told. Llama's own templates fall back on this day, and a prompt must not change
+between training and asking."""
 
 
 class ChatRenderer:
     """Renders prompts to token ids with a model's chat template.
+
+    A template that refuses a system line, or leaves it out, is given it as the beginning of the user's turn, with an
+    empty line between. The pieces of the template are those of a finished conversation, so where a template
+    would open an answer with room for thinking, the answer is trained and read without any.
+
+    A space where the template's text meets ours goes to the text after it, as it does when the whole is tokenised at
+    once; a tokenizer that puts a space before each text by itself gets none besides.
 
     Args:
         template: the Jinja chat template.
@@ -86,23 +100,40 @@ class ChatRenderer:
         self._template = template
         self._variables = dict(variables)
         self.tokenize = tokenize
-        self._pieces = {with_system: self._split(with_system) for with_system in (True, False)}
-        closing = self.tokenize(self._pieces[False][-1], True)
+        self._pieces = {False: self._split(False)}
+        closing = self.tokenize(self.pieces(False)[-1].lstrip(), True)
         if not closing:
             raise ModelError("the chat template writes nothing after the assistant's answer")
         self.end_id = closing[0]
         """The token that ends an answer (``<|im_end|>`` in ChatML)."""
+        # A newline is one token, except to a tokenizer that puts a space before each text.
+        self._space_prefix = len(self.tokenize("\n", False)) > 1
+
+    def pieces(self, with_system: bool) -> list[str]:
+        """The template's own text: before the system line (if ``with_system``), the user's, the answer, and after it."""
+        if with_system not in self._pieces:
+            self._pieces[with_system] = self._split(with_system)
+        return self._pieces[with_system]
 
     def _split(self, with_system: bool) -> list[str]:
-        """The template's own text around the slots: before system, before user, before answer, after."""
-        messages = [{"role": "system", "content": _SLOTS["system"]}] if with_system else []
-        messages += [
-            {"role": "user", "content": _SLOTS["user"]},
-            {"role": "assistant", "content": _SLOTS["answer"]},
-        ]
-        rest = render_template(self._template, messages, self._variables)
+        if not with_system:
+            return self._cut(("user", "answer"))
+        before, after, closing = self.pieces(False)
+        # Some templates print the system line in the last turn only, and only if that is the user's.
+        for slots, generation, rest in (
+            (("system", "user", "answer"), False, []),
+            (("system", "user"), True, [closing]),
+        ):
+            with suppress(ModelError):
+                return [*self._cut(slots, generation), *rest]
+        return [before, "\n\n", after, closing]
+
+    def _cut(self, slots: Sequence[str], generation: bool = False) -> list[str]:
+        """The template's text before each of the slots, and after the last."""
+        messages = [{"role": _ROLES[slot], "content": _SLOTS[slot]} for slot in slots]
+        rest = render_template(self._template, messages, self._variables, generation)
         pieces = []
-        for slot in ("system", "user", "answer") if with_system else ("user", "answer"):
+        for slot in slots:
             head, found, rest = rest.partition(_SLOTS[slot])
             if not found:
                 raise ModelError(f"the chat template does not print the {slot} turn as it is")
@@ -111,13 +142,23 @@ class ChatRenderer:
 
     def prompt_ids(self, prompt: Prompt) -> list[int]:
         """Token ids of the prompt, up to and without the answer's first token."""
-        pieces = self._pieces[bool(prompt.system)]
+        return [token for text, special in self._segments(prompt) for token in self.tokenize(text, special)]
+
+    def _segments(self, prompt: Prompt) -> list[tuple[str, bool]]:
+        """Texts to tokenise one by one, each with whether control tokens in it are recognised."""
+        *pieces, _ = self.pieces(bool(prompt.system))
         texts = [prompt.system, prompt.user] if prompt.system else [prompt.user]
-        ids: list[int] = []
+        if self._space_prefix:
+            pieces = [
+                piece.removeprefix(" " if index else "").removesuffix(" ")
+                for index, piece in enumerate(pieces)
+            ]
+        segments: list[tuple[str, bool]] = []
         for piece, text in zip(pieces, texts, strict=False):
+            own = piece.removesuffix(" ")
             # llama.cpp does not compose accents as Qwen's own tokenizer does, so it is done before both.
-            ids += self.tokenize(piece, True) + self.tokenize(normalize("NFC", text), False)
-        return ids + self.tokenize(pieces[-2], True)
+            segments += [(own, True), (piece[len(own) :] + normalize("NFC", text), False)]
+        return [*segments, (pieces[-1], True)]
 
     def answer_ids(self, answer: int) -> list[int]:
         """Token ids of an answer as bare integer, without the token that ends it."""
@@ -131,27 +172,51 @@ class ChatRenderer:
 
 
 def render_template(
-    template: str, messages: Sequence[Mapping[str, str]], variables: Mapping[str, str]
+    template: str,
+    messages: Sequence[Mapping[str, str]],
+    variables: Mapping[str, str],
+    generation: bool = False,
 ) -> str:
     """Render a Hugging Face chat template in the sandbox that Transformers uses.
+
+    ``generation`` asks for the opening of an answer at the end, as programs that chat do. Otherwise the conversation is
+    a finished one, of answers without thinking.
 
     Raises:
         ModelError: the template is not valid Jinja, or refuses the messages.
     """
     from jinja2 import TemplateError
-    from jinja2.ext import loopcontrols
+
+    options = {"tools": None, "documents": None, "add_generation_prompt": generation, **variables}
+    if not generation:
+        options["enable_thinking"] = False
+    try:
+        return str(_environment().from_string(template).render(messages=list(messages), **options))
+    except (TemplateError, TypeError, ValueError, LookupError, ArithmeticError) as error:
+        raise ModelError(f"the chat template cannot be rendered: {error}") from error
+
+
+def _environment() -> Any:
+    """The sandbox, with what Transformers puts into it; its clock stands still."""
+    from jinja2 import TemplateError
+    from jinja2.ext import Extension, loopcontrols
     from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+    class Generation(Extension):
+        """``{% generation %}``, with which templates mark what the assistant said: it changes nothing."""
+
+        tags = {"generation"}  # noqa: RUF012
+
+        def parse(self, parser: Any) -> Any:
+            """The statements in between."""
+            next(parser.stream)
+            return parser.parse_statements(("name:endgeneration",), drop_needle=True)
 
     def raise_exception(message: str) -> None:
         raise TemplateError(message)
 
     environment = ImmutableSandboxedEnvironment(
-        trim_blocks=True, lstrip_blocks=True, extensions=[loopcontrols]
+        trim_blocks=True, lstrip_blocks=True, extensions=[loopcontrols, Generation]
     )
-    environment.globals["raise_exception"] = raise_exception
-    try:
-        return environment.from_string(template).render(
-            messages=list(messages), add_generation_prompt=False, **variables
-        )
-    except TemplateError as error:
-        raise ModelError(f"the chat template cannot be rendered: {error}") from error
+    environment.globals |= {"raise_exception": raise_exception, "strftime_now": TODAY.strftime}
+    return environment

@@ -8,7 +8,9 @@ from pathlib import Path
 from string import Formatter
 from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from socrates_fast.bounds import DEFAULTS as BUILT_IN
 
 TINY = "tiny"
 """Name of the built-in base model, made on first use and needing no download."""
@@ -30,8 +32,14 @@ Order = Literal["persona_first", "stimulus_first"]
 """``persona_first`` as published; ``stimulus_first`` lets the people of one cell share most of the prompt."""
 
 
-Quantisation = Literal["f32", "f16", "bf16", "q8_0", "q6_k", "q5_k_m", "q4_k_m"]
+Quantisation = Literal[
+    "f32", "f16", "bf16", "q8_0", "q6_k", "q5_k_m", "q5_k_s", "q4_k_m", "q4_k_s", "q4_0", "iq4_xs", "iq4_nl", "q3_k_m",
+    "q2_k",
+]  # fmt: skip
 """Types of GGUF that can be written."""
+
+MergeBase = Literal["original", "nf4"]
+"""Weights that an adapter is merged into."""
 
 
 class Section(BaseModel):
@@ -269,27 +277,40 @@ class Train(Section):
     """The adapter."""
 
 
+class Bounds(Section):
+    """How far a file of one type may be from the model that was trained; null records without judging."""
+
+    nmse: float | None = Field(None, gt=0)
+    """Most normalised mean squared error of the logits: mean((file - original)^2) / mean(original^2)."""
+    kl: float | None = Field(None, gt=0)
+    """Most KL(original || file) of the answer distributions, in nats, mean over prompts."""
+    wasserstein: float | None = Field(None, gt=0)
+    """Most Wasserstein-1 distance of the answer distributions, as a share of the scale's range, mean over prompts."""
+    top1: float | None = Field(None, ge=0, le=1)
+    """Least share of prompts with the same most probable answer."""
+
+
 class Parity(Section):
-    """Bounds that an export must keep, as normalised mean squared error of the logits (NMSE)."""
+    """The gate: what an exported file is compared on, and the bounds that it must keep."""
 
     logits: bool = True
-    """Compare logits with the original weights and the adapter in float32 (needs the train extra)."""
+    """Compare logits and answers with the original weights and the adapter in float32 (needs the train extra)."""
     prompts: int = Field(4, ge=1)
-    """Validation prompts to compare on."""
-    f32: float = Field(1e-9, gt=0)
-    """Bound for F32."""
-    f16: float = Field(1e-4, gt=0)
-    """Bound for F16."""
-    bf16: float = Field(1e-3, gt=0)
-    """Bound for BF16."""
-    q8_0: float | None = Field(1e-2, gt=0)
-    """Bound for Q8_0; null records without judging."""
-    q6_k: float | None = Field(None, gt=0)
-    """Bound for Q6_K; null records without judging."""
-    q5_k_m: float | None = Field(None, gt=0)
-    """Bound for Q5_K_M; null records without judging."""
-    q4_k_m: float | None = Field(None, gt=0)
-    """Bound for Q4_K_M; null records without judging."""
+    """Validation prompts whose logits are compared, each at up to 64 positions."""
+    answers: int = Field(64, ge=0)
+    """Validation prompts whose answer distributions are compared; the original computes each once, in float32."""
+    bounds: dict[Quantisation, Bounds] = Field({}, validate_default=True)
+    """What differs from the built-in bounds (see Exporting), by type: ``{q8_0: {kl: 0.01}}``."""
+
+    @field_validator("bounds", mode="before")
+    @classmethod
+    def _over_the_built_in_ones(cls, given: object) -> object:
+        if not isinstance(given, dict):
+            return given
+        return {
+            kind: {**BUILT_IN.get(kind, {}), **own} if isinstance(own, dict) else own
+            for kind, own in {**BUILT_IN, **given}.items()
+        }
 
 
 class Export(Section):
@@ -297,6 +318,14 @@ class Export(Section):
 
     quantisations: tuple[Quantisation, ...] = Field(("f16", "q8_0", "q4_k_m"), min_length=1)
     """Types of GGUF to write."""
+    merge_base: MergeBase = "original"
+    """What the adapter is added to: the original weights, or the nf4 weights that QLoRA's training saw."""
+    imatrix: Literal["auto"] | Path | None = None
+    """Importance matrix for types of few bits: auto collects one on training prompts, or a GGUF file."""
+    calibration: int = Field(64, ge=1)
+    """Training prompts that imatrix auto runs."""
+    lora: bool = False
+    """Also write the adapter itself as a GGUF, to be applied to a GGUF of the base."""
     parity: Parity = Parity()
     """The gate."""
 

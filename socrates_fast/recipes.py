@@ -9,7 +9,7 @@ import importlib.resources
 import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, TypeVar, get_args
+from typing import Any, TypeVar, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -173,6 +173,9 @@ def _apply(content: dict[str, Any], override: str, places: dict[Location, str]) 
 
 def _fault(fault: dict[str, Any], places: dict[Location, str], path: str) -> str:
     location: Location = tuple(fault["loc"])
+    wrong_key = location[-1:] == ("[key]",)  # of a mapping whose keys are given
+    if wrong_key:
+        location = location[:-1]
     dotted = ".".join(str(part) for part in location)
     place = path
     for length in range(len(location), 0, -1):
@@ -180,6 +183,9 @@ def _fault(fault: dict[str, Any], places: dict[Location, str], path: str) -> str
         if known in places:
             place = places[known]
             break
+    if wrong_key and "expected" in fault.get("ctx", {}):
+        keys = str(fault["ctx"]["expected"]).replace("'", "").replace(" or ", ", ").split(", ")
+        return f"{place}: {dotted}: unknown key{_near_or_all(str(location[-1]), keys)}"
     if fault["type"] == "extra_forbidden":
         return f"{place}: {dotted}: unknown key{_nearest(location)}"
     if fault["type"] == "missing":
@@ -192,20 +198,27 @@ def _nearest(location: Location) -> str:
     """A hint at the key that was probably meant: a sibling's name, or the same name elsewhere."""
     wanted = str(location[-1])
     siblings = _keys_at(location[:-1])
-    near = difflib.get_close_matches(wanted, siblings, n=1)
-    if near:
-        return f" (did you mean {near[0]}?)"
     elsewhere = [name for name in option_names() if name.split(".")[-1] == wanted]
-    if elsewhere:
+    if elsewhere and not difflib.get_close_matches(wanted, siblings, n=1):
         return f" (it belongs in {elsewhere[0].rpartition('.')[0] or 'the top level'})"
-    return f" (known here: {', '.join(siblings)})"
+    return _near_or_all(wanted, siblings)
+
+
+def _near_or_all(wanted: str, known: Sequence[str]) -> str:
+    near = difflib.get_close_matches(wanted, known, n=1)
+    return f" (did you mean {near[0]}?)" if near else f" (known here: {', '.join(known)})"
 
 
 def _keys_at(location: Location) -> list[str]:
     model: type[BaseModel] | None = Recipe
+    named = False  # whether the next part is a name that the user gave
     for part in location:
+        if named:
+            named = False
+            continue
         field = model.model_fields.get(str(part)) if model else None
         model = section_of(field.annotation) if field else None
+        named = field is not None and get_origin(field.annotation) is dict
     return list(model.model_fields) if model else []
 
 

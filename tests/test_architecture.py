@@ -19,7 +19,8 @@ LOWEST = {"errors", "optional", "recipe", "runs", "recipes", "prompt", "tokenize
 MAY_IMPORT = {
     "errors": set(),
     "optional": {"errors"},
-    "recipe": set(),
+    "bounds": set(),
+    "recipe": {"bounds"},
     "runs": {"errors"},
     "console": set(),
     "recipes": {"errors", "recipe"},

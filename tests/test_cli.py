@@ -288,11 +288,11 @@ def test_adapter_that_is_not_a_folder(command: Command, micro_base: Path, tmp_pa
 def gguf(micro_base: Path, tmp_path_factory: pytest.TempPathFactory) -> bytes:
     """A whole GGUF of the micro base."""
     from socrates_export.command import export
-    from socrates_export.proof.parity import ParityBounds
+    from socrates_fast.recipe import Parity
 
     out = tmp_path_factory.mktemp("gguf")
     return (
-        export(micro_base, None, out, ["f16"], "m", ParityBounds(), [], verify=False)
+        export(micro_base, None, out, ["f16"], "m", Parity(), [], verify=False)
         .files["f16"]
         .read_bytes()
     )

@@ -84,10 +84,66 @@ def test_user_text_never_becomes_a_control_token(tokenizer: FolderTokenizer, tex
 
 
 def test_template_that_changes_the_answer_is_refused(tokenizer: FolderTokenizer) -> None:
-    with pytest.raises(ModelError, match="system turn"):
+    with pytest.raises(ModelError, match="user turn"):
         ChatRenderer("{{ messages[0]['role'] }}", tokenizer.encode, {})
     with pytest.raises(ModelError, match="nothing after"):
         ChatRenderer("{% for m in messages %}{{ m['content'] }}{% endfor %}", tokenizer.encode, {})
+
+
+def rendered(template: str, system: str, tokenizer: FolderTokenizer) -> str:
+    renderer = ChatRenderer(template, tokenizer.encode, {"eos_token": "<|im_end|>"})
+    ids = renderer.prompt_ids(Prompt(system, "How fair?", SCALE))
+    return tokenizer._special.decode(ids, skip_special_tokens=False)
+
+
+TURNS = "{% for m in messages %}<{{ m.role }}>{{ m.content }}<|im_end|>{% endfor %}"
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        "{% if messages[0].role == 'system' %}{{ raise_exception('no system role') }}{% endif %}" + TURNS,
+        "{% for m in messages if m.role != 'system' %}<{{ m.role }}>{{ m.content }}<|im_end|>{% endfor %}",
+    ],
+    ids=["refused", "left out"],
+)
+def test_a_system_line_without_a_place_begins_the_users_turn(
+    tokenizer: FolderTokenizer, template: str
+) -> None:
+    assert rendered(template, "Be fair.", tokenizer) == "<user>Be fair.\n\nHow fair?<|im_end|><assistant>"
+    assert rendered(template, "", tokenizer) == "<user>How fair?<|im_end|><assistant>"
+
+
+def test_a_system_line_that_is_printed_in_the_last_turn_only(tokenizer: FolderTokenizer) -> None:
+    """As Mistral Nemo's: before the user's words, if no answer follows."""
+    template = (
+        "{% set s = messages[0].content if messages[0].role == 'system' else '' %}"
+        "{% for m in messages if m.role != 'system' %}{% if m.role == 'user' %}"
+        "[{{ s + '//' if s and loop.last else '' }}{{ m.content }}]{% else %}{{ m.content }}<|im_end|>{% endif %}{% endfor %}"
+    )
+    assert rendered(template, "Be fair.", tokenizer) == "[Be fair.//How fair?]"
+    assert rendered(template, "", tokenizer) == "[How fair?]"
+
+
+def test_answers_come_without_thinking(tokenizer: FolderTokenizer) -> None:
+    """As Qwen 3's: a finished answer follows an empty thought, though a program that asks may be given none."""
+    template = TURNS.replace(
+        "{{ m.content }}", "{{ '<think></think>' if m.role == 'assistant' else '' }}{{ m.content }}"
+    )
+    assert rendered(template, "", tokenizer).endswith("<assistant><think></think>")
+
+
+def test_the_templates_clock_stands_still(tokenizer: FolderTokenizer) -> None:
+    template = "{{ strftime_now('%d %b %Y') }}{% generation %}" + TURNS + "{% endgeneration %}"
+    assert rendered(template, "", tokenizer).startswith("26 Jul 2024<user>How")
+
+
+def test_spaces_at_the_seams_go_to_the_text_after_them(tokenizer: FolderTokenizer) -> None:
+    template = "{% for m in messages %}{{ m.role }}: {{ m.content }} <|im_end|> {% endfor %}"
+    renderer = ChatRenderer(template, tokenizer.encode, {})
+    ids = renderer.prompt_ids(Prompt("", "How fair?", SCALE))
+    assert ids == tokenizer.encode("user: How fair? <|im_end|> assistant: ", True)
+    assert renderer.end_id == tokenizer.token_id("<|im_end|>")
 
 
 def test_template_errors_are_ours() -> None:

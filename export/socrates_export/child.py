@@ -10,13 +10,14 @@ has patched into Transformers.
     the tail is shown if the child fails       <--  stderr: warnings and errors
 
 A task leaves its result in a file that its arguments name. The child watches stdin: when the parent is gone,
-however it ended, the child deletes the file it was writing (``partial``) and ends too.
+however it ended, the child deletes what it was writing (``partial``) and ends too.
 """
 
 import importlib
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -33,7 +34,9 @@ from socrates_fast.errors import ExportError, SocratesError
 TASKS = {
     "tokenize": "socrates_export.llama_tasks",
     "logits": "socrates_export.llama_tasks",
-    "quantize": "socrates_export.llama_tasks",
+    "write": "socrates_export.write.task",
+    "imatrix": "socrates_export.write.imatrix_task",
+    "lora": "socrates_export.write.lora_gguf",
     "reference": "socrates_export.proof.reference",
 }
 """The function that does each task has its name, in this module."""
@@ -57,8 +60,8 @@ def run_task(
     Args:
         task: its name.
         arguments: its arguments, as JSON values.
-        doing: what it does, for the error ("quantising a.gguf to q8_0").
-        partial: the file it writes, deleted by the child if this process dies.
+        doing: what it does, for the error ("writing a-q8_0.gguf").
+        partial: the file or folder it writes, deleted by the child if this process dies.
         progress: called with (done, total) as the task advances.
 
     Raises:
@@ -133,12 +136,16 @@ def _end_with_parent(partial: str | None) -> None:
     while os.read(0, 1):
         pass
     if partial is not None:
+        if Path(partial).is_dir():
+            shutil.rmtree(partial, ignore_errors=True)
         Path(partial).unlink(missing_ok=True)
     os._exit(1)
 
 
 def main() -> None:
     """The child: read a job, do it, exit with 0."""
+    # Threads here multiply small matrices each on its own; BLAS's own threads would only wait for one another.
+    os.environ["OPENBLAS_NUM_THREADS"] = "1"  # read when numpy is imported, which is later
     # Ctrl-C reaches the whole process group; the parent decides what happens.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     job = json.loads(sys.stdin.readline())

@@ -1,11 +1,11 @@
 """The export: base + adapter -> merged GGUF files of the types asked for, checked, and named only then.
 
     from socrates_export.command import export
-    export(base, adapter, out, ["f16", "q4_k_m"], "model", ParityBounds(), prompts)
+    export(base, adapter, out, ["f16", "q4_k_m"], "model", Parity(), prompts)
 
-leaves ``out/model-f16.gguf``, ``out/model-q4_k_m.gguf`` and ``out/parity.json``. The files are made in a hidden folder
-inside ``out`` (a float file first, the quantised ones from it) and moved when the gate has passed; whatever
-stops the export leaves ``out`` as it was.
+leaves ``out/model-f16.gguf``, ``out/model-q4_k_m.gguf`` and what goes with them (see ``release``): ``parity.json``,
+``Modelfile``, ``README.md``, ``SHA256SUMS`` and the base's licence. All are made in a hidden folder inside ``out`` and moved
+when the gate has passed; whatever stops the export leaves ``out`` as it was.
 """
 
 import shutil
@@ -16,20 +16,26 @@ from pathlib import Path
 from typing import Any
 
 from socrates_export.architectures.spec import Metadata
+from socrates_export.making import Making, Sources, make_files
 from socrates_export.progress import Progress
-from socrates_export.proof.parity import ParityBounds, run_gate
+from socrates_export.proof.comparison import Judge
+from socrates_export.proof.parity import Trained, run_gate, unproven
 from socrates_export.proof.reference import check_installed
-from socrates_export.source.merged import open_merged
-from socrates_export.write.files import model_metadata, write_files
-from socrates_export.write.gguf_writer import FLOAT_TYPES
-from socrates_export.write.quantize import QUANTISED_TYPES, quantize
+from socrates_export.release import release_names, write_release
+from socrates_export.release.checksums import PARITY, check_free, deliver
+from socrates_export.release.facts import ReleaseFacts, RunFacts
+from socrates_export.release.metadata import general_metadata
+from socrates_export.source.base import open_base
+from socrates_export.write.types import check_kinds
 from socrates_fast.errors import ExportError
 from socrates_fast.prompt import PROMPT_KEY, Prompt
-from socrates_fast.recipe import PromptOptions
-from socrates_fast.runs import environment, sha256_file, write_json
+from socrates_fast.recipe import Parity, PromptOptions
+from socrates_fast.runs import environment, sha256_file
 
-PARITY = "parity.json"
-_NO_PARITY: dict[str, Any] = {"tokens": "not compared", "logits": "not compared"}
+__all__ = ["PARITY", "ExportResult", "export"]
+
+DEFAULT = Making()
+UNKNOWN = RunFacts()
 
 
 @dataclass(frozen=True)
@@ -40,11 +46,15 @@ class ExportResult:
         files: the GGUF files by type.
         sizes: their bytes by type.
         parity: the content of ``parity.json``.
+        others: what else was written: importance matrix, LoRA.
+        delivered: every file, with what goes with them.
     """
 
     files: dict[str, Path]
     sizes: dict[str, int]
     parity: dict[str, Any]
+    others: list[Path]
+    delivered: list[Path]
 
 
 def export(
@@ -53,12 +63,14 @@ def export(
     out: Path,
     quantisations: Sequence[str],
     name: str,
-    bounds: ParityBounds,
+    parity: Parity,
     prompts: Sequence[Prompt],
     verify: bool = True,
     progress: Progress | None = None,
-    logits: bool = True,
     options: PromptOptions | None = None,
+    making: Making = DEFAULT,
+    judge: Judge | None = None,
+    run: RunFacts = UNKNOWN,
 ) -> ExportResult:
     """Merge ``adapter`` into ``base``, write it as GGUF in each type, and check every file.
 
@@ -66,52 +78,53 @@ def export(
         base: folder of the base model, with safetensors and tokenizer.
         adapter: folder of the PEFT LoRA adapter; None exports the base.
         out: folder for ``{name}-{type}.gguf`` and ``parity.json``.
-        quantisations: keys of ``FLOAT_TYPES`` or ``QUANTISED_TYPES``. Quantised files are made from the first float
-            file asked for, in the order f32, f16, bf16; without one, from an f16 file that is not kept.
+        quantisations: keys of ``FILE_TYPES``.
         name: of the model.
-        bounds: largest errors that the gate allows.
+        parity: what the gate compares, and the bounds; logits and answers need the ``train`` extra.
         prompts: what the gate compares.
         verify: whether to run the gate at all.
         progress: told in words how far it is.
-        logits: whether the gate compares logits too, which needs the ``train`` extra.
+        making: how the files are made, where it is not the usual way.
         options: the prompt that the model was trained on, which the files carry so that it is asked the same way.
+        judge: the evaluation's figures of answer distributions, whose change the gate records.
+        run: what is known of the training, for the model card.
 
     Raises:
         ModelError: the base, the adapter or the tokenizer cannot be exported.
-        ExportError: a file cannot be written, quantised or loaded.
+        ExportError: a file cannot be written, quantised or loaded, or would replace a person's own text.
         ParityError: a file is not the model that was trained.
         MissingDependency: logits are to be compared and torch is not there.
         SocratesError: the disk is full.
     """
-    kinds = _kinds(quantisations)
-    if verify and logits:
+    kinds = check_kinds(list(quantisations))
+    if verify and parity.logits:
         check_installed()
+    check_free(out, release_names(base))
     with _workplace(out, name) as folder:
-        written = _write(base, adapter, folder, kinds, name, progress, options)
-        gate = _NO_PARITY
+        model = open_base(base)
+        extra: Metadata = {PROMPT_KEY: options.model_dump_json()} if options else {}
+        extra |= general_metadata(model, name, adapter, run.recipe)
+        made = make_files(Sources(base, adapter, name, extra), folder, kinds, making, progress)
+        written = made.files
+        gate = unproven()
         if verify:
-            # The float file goes through it even if only others are kept: its bound is the sharpest.
-            gate = run_gate(base, adapter, written, prompts, bounds, logits, progress)
+            trained = Trained(base, adapter, making.merge_base)
+            gate = run_gate(trained, written, prompts, parity, judge, progress)
         facts = {kind: _facts(written[kind]) for kind in kinds}
-        parity = {**gate, "files": facts, "environment": environment()}
-        # An old verdict must not stand beside a new file, not even for a moment.
-        (out / PARITY).unlink(missing_ok=True)
-        files = {kind: written[kind].replace(out / written[kind].name) for kind in kinds}
-        write_json(out / PARITY, parity)
-    return ExportResult(files, {kind: fact["bytes"] for kind, fact in facts.items()}, parity)
+        content = {**gate, "files": facts, "environment": environment()}
+        release = ReleaseFacts(
+            name, model, adapter, written, made.others, content, options, run, making.merge_base
+        )
+        delivered = deliver(folder, out, write_release(folder, release))
+    files = {kind: out / written[kind].name for kind in kinds}
+    others = [out / path.name for path in made.others]
+    return ExportResult(
+        files, {kind: fact["bytes"] for kind, fact in facts.items()}, content, others, delivered
+    )
 
 
 def _facts(file: Path) -> dict[str, Any]:
     return {"file": file.name, "bytes": file.stat().st_size, "sha256": sha256_file(file)}
-
-
-def _kinds(quantisations: Sequence[str]) -> list[str]:
-    known = [*FLOAT_TYPES, *QUANTISED_TYPES]
-    unknown = [kind for kind in quantisations if kind not in known]
-    if unknown or not quantisations:
-        asked = ", ".join(unknown) or "nothing"
-        raise ExportError(f"cannot export to {asked}; choose from {', '.join(known)}")
-    return list(dict.fromkeys(quantisations))
 
 
 @contextmanager
@@ -129,25 +142,3 @@ def _workplace(out: Path, name: str) -> Iterator[Path]:
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-
-
-def _write(
-    base: Path,
-    adapter: Path | None,
-    folder: Path,
-    kinds: Sequence[str],
-    name: str,
-    progress: Progress | None,
-    options: PromptOptions | None,
-) -> dict[str, Path]:
-    """Write the float files asked for, or f16, then the quantised ones; all of them by type."""
-    model = open_merged(base, adapter)
-    floats = [kind for kind in FLOAT_TYPES if kind in kinds] or ["f16"]
-    quantised = [kind for kind in kinds if kind in QUANTISED_TYPES]
-    files = {kind: folder / f"{name}-{kind}.gguf" for kind in (*floats, *quantised)}
-    extra: Metadata = {PROMPT_KEY: options.model_dump_json()} if options else {}
-    metadata = model_metadata(model, name) | extra
-    write_files(model, metadata, {kind: files[kind] for kind in floats}, progress)
-    for kind in quantised:
-        quantize(files[floats[0]], files[kind], kind, progress)
-    return files

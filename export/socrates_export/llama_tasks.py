@@ -1,4 +1,4 @@
-"""What the child process does with llama.cpp: tokenize, compute logits, quantise.
+"""What the child process does with llama.cpp: tokenize, compute logits.
 
 Only ``child`` runs these. Whatever makes llama.cpp abort (more tokens than ``n_batch``, more outputs than
 ``n_outputs_max``) is sized here from the input.
@@ -6,7 +6,6 @@ Only ``child`` runs these. Whatever makes llama.cpp abort (more tokens than ``n_
 
 import ctypes
 import json
-import re
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -18,17 +17,13 @@ from numpy.typing import NDArray
 
 from socrates_fast.errors import ExportError
 
-QUANTIZE_BUFFER_BYTES = 64 * 2**20
-"""Most memory for the rows of one tensor while quantising (llama.cpp's own default is 8 GiB)."""
-
 _WARN, _CONTINUED = 3, 5  # ggml: 1 debug, 2 info, 3 warning, 4 error, 5 continues the last message
-_PROGRESS = re.compile(r"^\[\s*(\d+)/\s*(\d+)\]")
 _GGML_TYPE_F32 = 0
 _callbacks: list[Any] = []  # ctypes callbacks must outlive their use
 
 
 def _start() -> None:
-    """Send llama.cpp's warnings and errors to stderr and its per-tensor lines to stdout; drop the rest."""
+    """Send llama.cpp's warnings and errors to stderr; drop the rest."""
     from llama_cpp import llama_cpp as api
 
     level = 0
@@ -40,8 +35,6 @@ def _start() -> None:
         if level >= _WARN:
             sys.stderr.write(message)
             sys.stderr.flush()
-        elif match := _PROGRESS.match(message):
-            print(match[1], match[2], flush=True)
 
     _callbacks.append(api.llama_log_callback(log))
     api.llama_log_set(_callbacks[-1], ctypes.c_void_p(0))
@@ -49,13 +42,14 @@ def _start() -> None:
 
 
 @contextmanager
-def _loaded(model: str, vocab_only: bool) -> Iterator[Any]:
+def loaded_model(model: str, vocab_only: bool, gpu: bool = False) -> Iterator[Any]:
+    """A loaded GGUF: its vocabulary alone or all of it, on the CPU or where llama.cpp was built for."""
     from llama_cpp import llama_cpp as api
 
     _start()
     params = api.llama_model_default_params()
     params.vocab_only = vocab_only
-    params.n_gpu_layers = 0
+    params.n_gpu_layers = -1 if gpu else 0
     # Repacked weights use other kernels, and other rounding, than the file's own type.
     params.use_extra_bufts = False
     loaded = api.llama_model_load_from_file(model.encode(), params)
@@ -71,7 +65,7 @@ def tokenize(model: str, cases: Sequence[tuple[str, bool]], out: str) -> None:
     """Write to ``out`` (JSON) the token ids of each (text, parse special) and the vocabulary's facts."""
     from llama_cpp import llama_cpp as api
 
-    with _loaded(model, vocab_only=True) as loaded:
+    with loaded_model(model, vocab_only=True) as loaded:
         vocab = api.llama_model_get_vocab(loaded)
         size = api.llama_vocab_n_tokens(vocab)
         template = api.llama_model_chat_template(loaded, None)
@@ -102,11 +96,16 @@ def _token_ids(vocab: Any, text: str, special: bool) -> list[int]:
 
 
 def logits(
-    model: str, sequences: Sequence[Sequence[int]], positions: Sequence[Sequence[int]], out: str
+    model: str,
+    sequences: Sequence[Sequence[int]],
+    positions: Sequence[Sequence[int]],
+    out: str,
+    lora: str | None = None,
 ) -> None:
     """Write to ``out`` (npz, keys "0", "1", ...) each sequence's logits at its ``positions``.
 
-    Each array is float32, shape (positions, vocabulary). Keys, values and attention are computed in float32.
+    Each array is float32, shape (positions, vocabulary). Keys, values and attention are computed in float32. A LoRA
+    GGUF, ``lora``, is applied to the model.
     """
     from llama_cpp import llama_cpp as api
 
@@ -118,10 +117,12 @@ def logits(
     params.flash_attn_type = 0  # LLAMA_FLASH_ATTN_TYPE_DISABLED
     params.type_k = params.type_v = _GGML_TYPE_F32
     params.op_offload = params.offload_kqv = False
-    with _loaded(model, vocab_only=False) as loaded:
+    with loaded_model(model, vocab_only=False) as loaded:
         context = api.llama_init_from_model(loaded, params)
         if not context:
             raise ExportError(f"llama.cpp cannot make a context of {longest} tokens for {model}")
+        if lora is not None:
+            _apply(loaded, context, lora)
         width = api.llama_vocab_n_tokens(api.llama_model_get_vocab(loaded))
         arrays = {
             str(index): _decode(context, sequence, wanted, width)
@@ -129,6 +130,18 @@ def logits(
         }
         api.llama_free(context)
     np.savez(out, allow_pickle=False, **arrays)
+
+
+def _apply(loaded: Any, context: Any, lora: str) -> None:
+    """Apply a LoRA GGUF to a model in its ``context``; it is freed with the model."""
+    from llama_cpp import llama_cpp as api
+
+    adapter = api.llama_adapter_lora_init(loaded, lora.encode())
+    if not adapter:
+        raise ExportError(f"llama.cpp cannot apply {lora} to this model")
+    adapters = (api.llama_adapter_lora_p_ctypes * 1)(adapter)
+    if api.llama_set_adapters_lora(context, adapters, 1, (ctypes.c_float * 1)(1.0)) != 0:
+        raise ExportError(f"llama.cpp refused {lora}")
 
 
 def _decode(
@@ -153,17 +166,3 @@ def _decode(
     rows = [api.llama_get_logits_ith(context, position) for position in positions]
     # The pointers are valid only until the next decode.
     return np.stack([np.ctypeslib.as_array(row, (width,)) for row in rows])
-
-
-def quantize(source: str, target: str, file_type: int, threads: int) -> None:
-    """Quantise the GGUF ``source`` to ``target``; ``file_type`` is llama.cpp's number (7 is Q8_0)."""
-    from llama_cpp import llama_cpp as api
-
-    _start()
-    params = api.llama_model_quantize_default_params()
-    params.ftype = file_type
-    params.nthread = threads
-    params.max_buf_size = QUANTIZE_BUFFER_BYTES
-    code = api.llama_model_quantize(source.encode(), target.encode(), ctypes.byref(params))
-    if code != 0:
-        raise ExportError(f"llama_model_quantize returned {code}")

@@ -6,6 +6,9 @@ from collections.abc import Callable
 Progress = Callable[[str], None]
 """Is told, in words, what is being done."""
 
+Report = Callable[[int, int], None]
+"""Is told how far a task is: (done, in all), in any unit."""
+
 INTERVAL_S = 5.0
 """Least time between two messages about one step."""
 
@@ -21,7 +24,7 @@ class Step:
     def __init__(self, progress: Progress | None, what: str) -> None:
         self._progress = progress
         self._what = what
-        self._told = time.monotonic()
+        self._started = self._told = time.monotonic()
         self._tell(what)
 
     def _tell(self, message: str) -> None:
@@ -30,6 +33,8 @@ class Step:
 
     def at(self, done: float, total: float) -> None:
         """Note that ``done`` of ``total``, in any unit, is done."""
-        if time.monotonic() - self._told >= INTERVAL_S:
-            self._told = time.monotonic()
-            self._tell(f"{self._what}: {done / max(total, 1):.0%}")
+        now = time.monotonic()
+        if now - self._told >= INTERVAL_S:
+            self._told = now
+            left = (now - self._started) / max(done, 1) * (total - done)
+            self._tell(f"{self._what}: {done / max(total, 1):.0%}, {left:,.0f} s left")

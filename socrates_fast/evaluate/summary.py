@@ -119,6 +119,12 @@ def summarise(answers: Answers, predicted: Predictions, name: str) -> Summary:
     return Summary(metrics, _studies_frame(answers, estimates), cells, mixture)
 
 
+def figure_values(answers: Answers, predicted: Predictions) -> dict[str, float]:
+    """Every figure of ``FIGURES`` that these rows allow and that is defined, without intervals and baselines."""
+    estimates = _estimates(answers, predicted, cell.mixture(answers, predicted.probabilities))
+    return {name: item.value for name, item in estimates.items() if np.isfinite(item.value)}
+
+
 def _figures(estimates: dict[str, Estimate]) -> dict[str, Any]:
     return {name: estimate.figure() for name, estimate in estimates.items()}
 

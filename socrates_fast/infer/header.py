@@ -19,6 +19,10 @@ VERSIONS = (2, 3)
 Scalar = int | float | bool | str
 
 _STRING, _ARRAY = 8, 9
+
+# Far beyond any model. In a damaged file a length can be anything, and the data behind the header is gigabytes.
+_MOST_ENTRIES, _MOST_ELEMENTS, _LONGEST_STRING = 2**20, 2**24, 2**26
+_MOST_DIMENSIONS, _DEEPEST = 4, 4
 _SCALARS = {
     0: "<B", 1: "<b", 2: "<H", 3: "<h", 4: "<I", 5: "<i", 6: "<f", 7: "<?", 10: "<Q", 11: "<q", 12: "<d",
 }  # fmt: skip
@@ -57,14 +61,16 @@ class Header:
     @property
     def file_type(self) -> int | None:
         """Number of the commonest tensor type (1 F16, 7 Q8_0, 15 Q4_K_M), if stated."""
-        value = self.metadata.get("general.file_type")
-        return None if value is None else int(value)
+        return self._number("general.file_type")
 
     @property
     def context_length(self) -> int | None:
         """Tokens that the model was trained for, if stated."""
-        value = self.metadata.get(f"{self.architecture}.context_length")
-        return None if value is None else int(value)
+        return self._number(f"{self.architecture}.context_length")
+
+    def _number(self, key: str) -> int | None:
+        value = self.metadata.get(key)
+        return value if isinstance(value, int) else None
 
 
 def read_header(path: Path) -> Header:
@@ -90,6 +96,8 @@ def read_header(path: Path) -> Header:
         raise ModelError(
             f"{path}: truncated: its {n_bytes} bytes end inside the header; copy or download it again"
         ) from error
+    except _Damaged as error:
+        raise ModelError(f"{path}: truncated or damaged: {error}; copy or download it again") from error
     needed = data_end(header)
     if n_bytes < needed:
         raise ModelError(f"{path}: truncated: needs {needed} bytes, has {n_bytes}; copy or download it again")
@@ -106,6 +114,10 @@ def data_end(header: Header) -> int:
         block, n_bytes = sizes.get(tensor.type, (1, 0))
         end = max(end, header.data_start + tensor.offset + prod(tensor.shape) // block * n_bytes)
     return end
+
+
+class _Damaged(Exception):
+    """What the header says cannot be so."""
 
 
 class _Cursor:
@@ -125,8 +137,15 @@ class _Cursor:
             raise struct.error("past the end of the file")
         self.at += n_bytes
 
+    def count(self, code: str, most: int) -> int:
+        """A number of things that follow; ``_Damaged`` if they are more than any file has."""
+        value = int(self.take(code))
+        if value > most:
+            raise _Damaged(f"{value} entries, or bytes of a string, at byte {self.at}")
+        return value
+
     def text(self) -> str:
-        n_bytes = self.take("<Q")
+        n_bytes = self.count("<Q", _LONGEST_STRING)
         start = self.at
         self.skip(n_bytes)
         return self.data[start : self.at].decode("utf-8", "replace")
@@ -144,43 +163,45 @@ def _parse(path: Path, cursor: _Cursor) -> Header:
         raise ModelError(
             f"{path}: GGUF version {version} is not known (known: {', '.join(map(str, VERSIONS))})"
         )
-    n_tensors, n_values = cursor.take("<Q"), cursor.take("<Q")
+    n_tensors, n_values = cursor.count("<Q", _MOST_ENTRIES), cursor.count("<Q", _MOST_ENTRIES)
     metadata: dict[str, Scalar] = {}
     for _ in range(n_values):
         key, kind = cursor.text(), cursor.take("<I")
         if kind == _ARRAY:
-            _skip_array(path, cursor)
+            _skip_array(cursor)
         else:
-            metadata[key] = _value(path, cursor, kind)
+            metadata[key] = _value(cursor, kind)
     tensors = tuple(_tensor(cursor) for _ in range(n_tensors))
-    alignment = int(metadata.get("general.alignment", 32)) or 1
+    alignment = metadata.get("general.alignment", 32)
+    if not isinstance(alignment, int) or alignment <= 0:
+        raise _Damaged(f"general.alignment is {alignment!r}")
     return Header(path, version, metadata, tensors, -(-cursor.at // alignment) * alignment)
 
 
-def _value(path: Path, cursor: _Cursor, kind: int) -> Scalar:
+def _value(cursor: _Cursor, kind: int) -> Scalar:
     if kind == _STRING:
         return cursor.text()
     if kind not in _SCALARS:
-        raise ModelError(f"{path}: damaged: unknown value type {kind} at byte {cursor.at}")
+        raise _Damaged(f"unknown value type {kind} at byte {cursor.at}")
     value: Scalar = cursor.take(_SCALARS[kind])
     return value
 
 
-def _skip_array(path: Path, cursor: _Cursor) -> None:
-    kind, count = cursor.take("<I"), cursor.take("<Q")
+def _skip_array(cursor: _Cursor, depth: int = 0) -> None:
+    kind = cursor.take("<I")
     if kind in _SCALARS:
-        cursor.skip(count * struct.calcsize(_SCALARS[kind]))
+        cursor.skip(cursor.take("<Q") * struct.calcsize(_SCALARS[kind]))
     elif kind == _STRING:
-        for _ in range(count):
+        for _ in range(cursor.count("<Q", _MOST_ELEMENTS)):
             cursor.skip(cursor.take("<Q"))
-    elif kind == _ARRAY:
-        for _ in range(count):
-            _skip_array(path, cursor)
+    elif kind == _ARRAY and depth < _DEEPEST:
+        for _ in range(cursor.count("<Q", _MOST_ELEMENTS)):
+            _skip_array(cursor, depth + 1)
     else:
-        raise ModelError(f"{path}: damaged: unknown value type {kind} at byte {cursor.at}")
+        raise _Damaged(f"unknown value type {kind} at byte {cursor.at}")
 
 
 def _tensor(cursor: _Cursor) -> TensorInfo:
     name = cursor.text()
-    shape = tuple(cursor.take("<Q") for _ in range(cursor.take("<I")))
+    shape = tuple(cursor.take("<Q") for _ in range(cursor.count("<I", _MOST_DIMENSIONS)))
     return TensorInfo(name, shape, cursor.take("<I"), cursor.take("<Q"))

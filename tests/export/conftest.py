@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from socrates_export.source.merged import open_merged
-from socrates_export.vocabulary import QWEN2_SPLIT
+from socrates_export.vocabulary.byte_level import QWEN2_SPLIT
 from socrates_export.write.files import model_metadata, write_files
 from socrates_fast.data.scales import range_scale
 from socrates_fast.prompt import Prompt, persona_text, user_text
@@ -162,3 +162,11 @@ def base(make_base: BaseFactory) -> Path:
 @pytest.fixture(scope="session")
 def adapter(base: Path, make_adapter: AdapterFactory) -> Path:
     return make_adapter(base)
+
+
+@pytest.fixture(scope="session")
+def llama_cpp() -> Path:
+    """llama.cpp's own source, of the pinned version; for tests marked ``oracle``."""
+    from socrates_bench.llama_source import llama_source
+
+    return llama_source()

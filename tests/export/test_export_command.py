@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from socrates_export.command import PARITY, export
-from socrates_export.proof.parity import ParityBounds
 from socrates_fast.errors import ExportError, MissingDependency, ModelError, ParityError
 from socrates_fast.prompt import Prompt
+from socrates_fast.recipe import Parity
 from socrates_fast.runs import sha256_file
 
 Factory = Callable[..., Path]
@@ -20,7 +20,7 @@ Factory = Callable[..., Path]
 def test_export(base: Path, adapter: Path, prompts: list[Prompt], tmp_path: Path) -> None:
     told: list[str] = []
     kinds = ["q8_0", "f16", "bf16", "f32", "q4_k_m"]
-    result = export(base, adapter, tmp_path, kinds, "m", ParityBounds(), prompts, progress=told.append)
+    result = export(base, adapter, tmp_path, kinds, "m", Parity(), prompts, progress=told.append)
     assert {path.name for path in tmp_path.iterdir()} == {PARITY, *(f"m-{kind}.gguf" for kind in kinds)}
     assert result.files == {kind: tmp_path / f"m-{kind}.gguf" for kind in kinds}
     assert result.sizes == {kind: file.stat().st_size for kind, file in result.files.items()}
@@ -51,7 +51,7 @@ def test_a_failing_gate_leaves_what_was_there(
 
 
 def test_without_logits_tokens_are_still_checked(base: Path, prompts: list[Prompt], tmp_path: Path) -> None:
-    result = export(base, None, tmp_path, ["q8_0"], "m", ParityBounds(), prompts, logits=False)
+    result = export(base, None, tmp_path, ["q8_0"], "m", Parity(logits=False), prompts)
     assert result.parity["logits"] == "not compared"
     assert result.parity["tokens"]["texts"] > 90
     assert {path.name for path in tmp_path.iterdir()} == {"m-q8_0.gguf", PARITY}
@@ -60,7 +60,7 @@ def test_without_logits_tokens_are_still_checked(base: Path, prompts: list[Promp
 def test_without_the_gate_the_verdict_says_so(base: Path, tmp_path: Path) -> None:
     (tmp_path / ".m.partial").mkdir()
     (tmp_path / ".m.partial" / "left by a kill").touch()
-    export(base, None, tmp_path, ["f32", "bf16"], "m", ParityBounds(), [], verify=False)
+    export(base, None, tmp_path, ["f32", "bf16"], "m", Parity(), [], verify=False)
     stored = json.loads((tmp_path / PARITY).read_text())
     assert stored["tokens"] == stored["logits"] == "not compared"
     assert {path.name for path in tmp_path.iterdir()} == {"m-f32.gguf", "m-bf16.gguf", PARITY}
@@ -73,7 +73,7 @@ def test_without_torch(
     with pytest.raises(
         MissingDependency, match=r"needs torch, .*\[train\].*--set export\.parity\.logits=false"
     ):
-        export(base, None, tmp_path / "out", ["f16"], "m", ParityBounds(), prompts)
+        export(base, None, tmp_path / "out", ["f16"], "m", Parity(), prompts)
     assert not (tmp_path / "out").exists()
 
 
@@ -81,8 +81,8 @@ TORCH_FREE = """
 import sys
 from pathlib import Path
 from socrates_export.command import export
-from socrates_export.proof.parity import ParityBounds
-export(Path(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3]), ["f16"], "m", ParityBounds(), [], logits=False)
+from socrates_fast.recipe import Parity
+export(Path(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3]), ["f16"], "m", Parity(logits=False), [])
 loaded = {"torch", "transformers", "peft", "llama_cpp"} & sys.modules.keys()
 sys.exit(f"loaded {loaded}" if loaded else 0)
 """
@@ -99,7 +99,7 @@ def test_the_export_loads_neither_torch_nor_llama_cpp(base: Path, adapter: Path,
 @pytest.mark.parametrize("kinds", [[], ["q8_0", "q9"]])
 def test_types_that_do_not_exist(base: Path, tmp_path: Path, kinds: list[str]) -> None:
     with pytest.raises(ExportError, match=r"cannot export to (nothing|q9); choose from f32, f16, bf16, q8_0"):
-        export(base, None, tmp_path / "out", kinds, "m", ParityBounds(), [], verify=False)
+        export(base, None, tmp_path / "out", kinds, "m", Parity(), [], verify=False)
     assert not (tmp_path / "out").exists()
 
 
@@ -108,17 +108,17 @@ def test_an_adapter_of_another_model_leaves_nothing(
 ) -> None:
     other = make_adapter(make_base(hidden_size=32, intermediate_size=80))
     with pytest.raises(ModelError, match="adapter of another model"):
-        export(base, other, tmp_path, ["f16"], "m", ParityBounds(), prompts)
+        export(base, other, tmp_path, ["f16"], "m", Parity(), prompts)
     assert not list(tmp_path.iterdir())
 
 
 def test_a_name_that_is_a_path(base: Path, tmp_path: Path) -> None:
     with pytest.raises(ExportError, match="name of a model cannot be 'a/b'"):
-        export(base, None, tmp_path, ["f16"], "a/b", ParityBounds(), [], verify=False)
+        export(base, None, tmp_path, ["f16"], "a/b", Parity(), [], verify=False)
     assert not list(tmp_path.iterdir())
 
 
 def test_a_file_in_place_of_the_folder(base: Path, tmp_path: Path) -> None:
     (tmp_path / "out").touch()
     with pytest.raises(ExportError, match="cannot write into"):
-        export(base, None, tmp_path / "out", ["f16"], "m", ParityBounds(), [], verify=False)
+        export(base, None, tmp_path / "out", ["f16"], "m", Parity(), [], verify=False)

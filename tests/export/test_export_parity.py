@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,17 +14,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from socrates_export.proof.logits import Probe, difference, gguf_logits
-from socrates_export.proof.parity import ParityBounds, run_gate
-from socrates_export.proof.reference import reference
+from socrates_export.proof.logits import LogitDifference, gguf_logits, logit_difference
+from socrates_export.proof.parity import NOT_COMPARED, Trained, parity_rows, prove, run_gate
 from socrates_export.proof.tokens import check_tokens
-from socrates_export.source.lora import CONFIG
-from socrates_fast.errors import ExportError, ParityError
+from socrates_export.source.lora_config import CONFIG
+from socrates_export.source.merged import open_merged
+from socrates_export.write.files import model_metadata, write_files
+from socrates_export.write.types import FILE_TYPES
+from socrates_fast.bounds import DEFAULTS
+from socrates_fast.data.scales import range_scale
+from socrates_fast.errors import ExportError, ModelError, ParityError
 from socrates_fast.prompt import Prompt
-from socrates_fast.tokenizer import FolderTokenizer
+from socrates_fast.recipe import Parity
 from tests.export.conftest import write_model
+from tests.export.originals import original_of, questions_of
 
 Factory = Callable[..., Path]
+TOKENS_ONLY = Parity(logits=False)
 
 
 def write(base: Path, adapter: Path | None, path: Path, kind: str = "f32") -> Path:
@@ -32,19 +38,10 @@ def write(base: Path, adapter: Path | None, path: Path, kind: str = "f32") -> Pa
     return path
 
 
-def probe_of(base: Path, prompts: Sequence[Prompt]) -> Probe:
-    renderer = FolderTokenizer(base).renderer()
-    return Probe.of([renderer.prompt_ids(prompt) for prompt in prompts])
-
-
-def reference_in_this_process(
-    base: Path, adapter: Path | None, probe: Probe, folder: Path
-) -> list[NDArray[np.float32]]:
-    """What the gate computes in a child process, without another import of torch."""
-    out = folder / "reference.npz"
-    reference(str(base), str(adapter) if adapter else None, probe.sequences, probe.positions, str(out))
-    with np.load(out) as arrays:
-        return [arrays[str(index)] for index in range(len(probe.sequences))]
+def difference_of(base: Path, adapter: Path | None, file: Path, prompts: list[Prompt]) -> LogitDifference:
+    questions = questions_of(base, prompts)
+    original = original_of(base, adapter, questions)
+    return logit_difference(original.logits, gguf_logits(file, questions), original.without_adapter)
 
 
 @pytest.mark.parametrize(
@@ -72,48 +69,139 @@ def test_float32_logits_are_those_of_peft(
     adapter = make_adapter(base, **lora) if lora is not None else None
     # Longer than one ubatch of llama.cpp (512 tokens).
     long = replace(prompts[0], user="On a scale from 1 to 7, how fair is it? " * 40)
-    probe = probe_of(base, [*prompts, long])
-    assert len(probe.sequences[-1]) > 600
-    expected = reference_in_this_process(base, adapter, probe, tmp_path)
-    found = difference(expected, gguf_logits(write(base, adapter, tmp_path / "x.gguf"), probe))
+    found = difference_of(base, adapter, write(base, adapter, tmp_path / "x.gguf"), [*prompts, long])
     assert found.nmse < 1e-9 and found.kl < 1e-9 and found.max_abs < 1e-3
+    assert found.adapter == (pytest.approx(1, abs=1e-4) if adapter else None) and not found.lacks_adapter
 
 
-def test_a_wrong_scale_fails_the_gate(
+def test_float32_logits_of_an_adapter_on_nf4_weights(
     base: Path, adapter: Path, prompts: list[Prompt], tmp_path: Path
 ) -> None:
-    wrong = tmp_path / "wrong"
-    shutil.copytree(adapter, wrong)
-    config = json.loads((wrong / CONFIG).read_text())
-    (wrong / CONFIG).write_text(json.dumps({**config, "use_rslora": True}))
-    probe = probe_of(base, prompts)
-    found = difference(
-        reference_in_this_process(base, adapter, probe, tmp_path),
-        gguf_logits(write(base, wrong, tmp_path / "x-f16.gguf", "f16"), probe),
-    )
-    with pytest.raises(
-        ParityError, match=r"x-f16\.gguf is not the model that was trained: NMSE .*\(bound 0\.0001\)"
-    ):
-        ParityBounds().check("f16", found, "x-f16.gguf")
+    model = open_merged(base, adapter, "nf4")
+    write_files(model, model_metadata(model, "x"), {"f32": tmp_path / "x.gguf"})
+    questions = questions_of(base, prompts)
+    exported = gguf_logits(tmp_path / "x.gguf", questions)
+    assert logit_difference(original_of(base, adapter, questions, "nf4").logits, exported).nmse < 1e-9
+    assert logit_difference(original_of(base, adapter, questions).logits, exported).nmse > 1e-4
 
 
-def test_one_damaged_tensor_fails_the_gate(base: Path, prompts: list[Prompt], tmp_path: Path) -> None:
-    file = write(base, None, tmp_path / "x-f16.gguf", "f16")
-    tensor = next(t for t in GGUFReader(file).tensors if t.name == "blk.1.attn_k.bias")
+KINDS = ("f32", "f16", "bf16", "q8_0", "q4_k_m", "q2_k")
+
+
+def test_a_sound_export_keeps_the_built_in_bounds(
+    base: Path, adapter: Path, prompts: list[Prompt], tmp_path: Path
+) -> None:
+    files = {kind: write(base, adapter, tmp_path / f"x-{kind}.gguf", kind) for kind in KINDS}
+    told: list[str] = []
+    scales = (range_scale(1, 7), range_scale(0, 20))
+    asked = [replace(prompt, scale=scale) for prompt in prompts for scale in scales]
+    content = run_gate(Trained(base, adapter), files, asked, Parity(), progress=told.append)
+    for part in ("tensors", "logits", "answers"):
+        assert list(content[part]["types"]) == list(KINDS)
+    assert content["answers"]["prompts"] == 6 and content["logits"]["prompts"] == 4
+    assert content["tokens"]["equal"] and content["bounds"]["f16"] == DEFAULTS["f16"]
+    for part, name in (("logits", "nmse"), ("answers", "kl")):
+        found = [content[part]["types"][kind][name] for kind in KINDS[:-1]]
+        assert found == sorted(found)
+    rows = parity_rows({**content, "files": {kind: {"bytes": 12345} for kind in files}})
+    assert [row["type"] for row in rows] == list(KINDS)
+    assert set(rows[0]) == {"type", "bytes", "nmse", "kl", "wasserstein", "top1"}
+    assert rows[0]["bytes"] == "12,345" and rows[0]["top1"] == "100.0%"
+    assert any("computing the original model's logits and answers (6 prompts)" in line for line in told)
+    json.dumps(content, allow_nan=False)
+
+
+def test_every_type_has_bounds_and_a_recipe_changes_what_it_names() -> None:
+    assert list(DEFAULTS) == list(FILE_TYPES)
+    options = Parity.model_validate({"bounds": {"q8_0": {"kl": 0.5}, "f16": {"nmse": None, "top1": 0.9}}})
+    found = {kind: bounds.model_dump() for kind, bounds in options.bounds.items()}
+    changed = {"q8_0": {**DEFAULTS["q8_0"], "kl": 0.5}, "f16": {**DEFAULTS["f16"], "nmse": None, "top1": 0.9}}
+    assert found == {**DEFAULTS, **changed}
+    assert Parity.model_validate(options.model_dump()) == options
+
+
+def rescaled(adapter: Path, target: Path) -> Path:
+    shutil.copytree(adapter, target)
+    config = json.loads((target / CONFIG).read_text())
+    (target / CONFIG).write_text(json.dumps({**config, "use_rslora": True}))
+    return target
+
+
+@pytest.mark.parametrize("kind", ["q8_0", "q4_k_m", "q2_k"])
+def test_a_wrong_scale_shows_in_the_logits_whoever_merged(
+    base: Path, adapter: Path, prompts: list[Prompt], tmp_path: Path, kind: str
+) -> None:
+    # The tensors are compared with our own merging; the logits with PEFT's.
+    wrong = write(base, rescaled(adapter, tmp_path / "wrong"), tmp_path / "wrong.gguf", kind)
+    found = difference_of(base, adapter, wrong, prompts)
+    most = DEFAULTS[kind]["nmse"]
+    assert found.lacks_adapter or (most is not None and found.nmse > most)
+    lost = difference_of(base, adapter, write(base, None, tmp_path / "lost.gguf", kind), prompts)
+    assert lost.lacks_adapter and lost.adapter == pytest.approx(0, abs=0.2)
+    sound = difference_of(base, adapter, write(base, adapter, tmp_path / "sound.gguf", kind), prompts)
+    assert not sound.lacks_adapter
+
+
+def test_all_faults_of_all_files_are_told_at_once(
+    base: Path, adapter: Path, prompts: list[Prompt], tmp_path: Path
+) -> None:
+    files = {
+        "f16": write(base, None, tmp_path / "lost-f16.gguf", "f16"),
+        "q4_k_m": write(
+            base, rescaled(adapter, tmp_path / "wrong"), tmp_path / "wrong-q4_k_m.gguf", "q4_k_m"
+        ),
+        "q8_0": write(base, adapter, tmp_path / "sound-q8_0.gguf", "q8_0"),
+    }
+    options = Parity.model_validate({"bounds": {"q8_0": {"kl": 1e-12, "nmse": 1e-12}}})
+    with pytest.raises(ParityError) as caught:
+        run_gate(Trained(base, adapter), files, prompts, options)
+    message = str(caught.value)
+    assert message.endswith("\nno file was written")
+    parts = message.split("is not the model that was trained:")
+    assert "lost-f16.gguf" in parts[0] and "wrong-q4_k_m.gguf" in parts[1] and "sound-q8_0.gguf" in parts[2]
+    assert "the adapter is in it 0.00 times instead of once" in parts[1]
+    assert "more than 0.0001 (export.parity.bounds.f16.nmse)" in parts[1]
+    assert "its logits show 0% of what the adapter changes" in parts[1]
+    assert "the adapter is in it 2.8" in parts[2]  # rsLoRA: sqrt(8) times
+    assert "NMSE of its logits: " in parts[3] and "(export.parity.bounds.q8_0.nmse)" in parts[3]
+    assert "KL of its answers in nats: " in parts[3] and "(export.parity.bounds.q8_0.kl)" in parts[3]
+    assert "adapter" not in parts[3]
+
+
+@pytest.mark.parametrize(("name", "kind"), [("blk.1.attn_k.bias", "q2_k"), ("blk.0.ffn_down.weight", "q4_0")])
+def test_one_altered_tensor_is_named(
+    base: Path, prompts: list[Prompt], tmp_path: Path, name: str, kind: str
+) -> None:
+    file = write(base, None, tmp_path / "x.gguf", kind)
+    tensor = next(t for t in GGUFReader(file).tensors if t.name == name)
     with file.open("r+b") as handle:
         handle.seek(int(tensor.data_offset))
         handle.write(bytes(tensor.n_bytes))
-    probe = probe_of(base, prompts)
-    found = difference(reference_in_this_process(base, None, probe, tmp_path), gguf_logits(file, probe))
-    with pytest.raises(ParityError, match=r"\(bound 0\.0001\), largest difference .*, KL .* nats, same most"):
-        ParityBounds().check("f16", found, "x-f16.gguf")
+    with pytest.raises(
+        ParityError, match=rf"x\.gguf is not the model .*\n  - {name} is 1 of its length away"
+    ):
+        run_gate(Trained(base, None), {kind: file}, prompts, TOKENS_ONLY)
 
 
 def test_a_truncated_file_fails_the_gate(base: Path, prompts: list[Prompt], tmp_path: Path) -> None:
     file = write(base, None, tmp_path / "x-f32.gguf")
     file.write_bytes(file.read_bytes()[:-1000])
+    with pytest.raises(ModelError, match=r"x-f32\.gguf: truncated: needs \d+ bytes, has \d+"):
+        prove(Trained(base, None), {"f32": file}, prompts, Parity())
     with pytest.raises(ExportError, match=r"(?s)cannot load .*x-f32\.gguf.*not within the file bounds"):
-        gguf_logits(file, probe_of(base, prompts))
+        gguf_logits(file, questions_of(base, prompts))
+
+
+def test_another_model_is_not_asked_at_all(
+    base: Path, make_base: Factory, prompts: list[Prompt], tmp_path: Path
+) -> None:
+    other = make_base(num_hidden_layers=3, hidden_size=96)
+    proof = prove(
+        Trained(base, None), {"f16": write(other, None, tmp_path / "x.gguf", "f16")}, prompts, Parity()
+    )
+    assert proof.content["logits"] == proof.content["answers"] == NOT_COMPARED
+    assert "token_embd.weight has shape [512, 96] instead of [512, 64]" in proof.message()
+    assert parity_rows(proof.content) == []
 
 
 def damaged_tokenizer(base: Path, target: Path, edit: Callable[[dict[str, Any]], object]) -> Path:
@@ -156,11 +244,22 @@ def test_accents_may_be_typed_in_two_ways(base: Path, prompts: list[Prompt], tmp
     assert found["equal"]
 
 
+def test_other_tokens_stop_the_gate_for_all_files(base: Path, prompts: list[Prompt], tmp_path: Path) -> None:
+    other = damaged_tokenizer(base, tmp_path / "other", lambda content: content["model"]["merges"].pop(3))
+    files = {
+        "f16": write(base, None, tmp_path / "a.gguf", "f16"),
+        "f32": write(other, None, tmp_path / "b.gguf"),
+    }
+    proof = prove(Trained(base, None), files, prompts, Parity())
+    assert list(proof.faults) == ["b.gguf"] and "other token ids than the original" in proof.message()
+    assert proof.content["logits"] == NOT_COMPARED
+
+
 def test_logits_need_a_prompt(base: Path, tmp_path: Path) -> None:
     file = write(base, None, tmp_path / "x.gguf")
     with pytest.raises(ExportError, match="at least one prompt"):
-        run_gate(base, None, {"f32": file}, [], ParityBounds())
-    assert run_gate(base, None, {"f32": file}, [], ParityBounds(), logits=False)["logits"] == "not compared"
+        run_gate(Trained(base, None), {"f32": file}, [], Parity())
+    assert run_gate(Trained(base, None), {"f32": file}, [], TOKENS_ONLY)["logits"] == NOT_COMPARED
 
 
 def random_logits(seed: int) -> NDArray[np.float64]:
@@ -171,7 +270,7 @@ def random_logits(seed: int) -> NDArray[np.float64]:
 def test_difference_follows_its_formulas(seed: int, noise: float) -> None:
     b = random_logits(seed)
     a = b + noise * random_logits(seed + 1)
-    found = difference([b[:2], b[2:]], [a[:2], a[2:]])
+    found = logit_difference([b[:2], b[2:]], [a[:2], a[2:]])
     p, q = (np.exp(x) / np.exp(x).sum(axis=1, keepdims=True) for x in (b, a))
     assert found.nmse == pytest.approx(np.mean((a - b) ** 2) / np.mean(b**2))
     assert found.max_abs == pytest.approx(np.abs(a - b).max())
@@ -179,17 +278,17 @@ def test_difference_follows_its_formulas(seed: int, noise: float) -> None:
     assert found.top1 == pytest.approx(np.mean(a.argmax(axis=1) == b.argmax(axis=1)))
 
 
-def test_logits_that_are_not_numbers_fail_whatever_the_bound() -> None:
-    b = random_logits(0)
-    found = difference([b], [np.full_like(b, np.nan)])
-    with pytest.raises(ParityError, match="NMSE of its logits nan"):
-        ParityBounds().check("q4_k_m", found, "x.gguf")
+@given(st.integers(0, 1000), st.floats(-1, 3).filter(lambda share: abs(abs(share - 1) - 0.5) > 1e-6))
+def test_the_adapters_share_is_the_factor_it_was_applied_with(seed: int, share: float) -> None:
+    base, added = random_logits(seed), random_logits(seed + 1)
+    found = logit_difference([base + added], [base + share * added], [base])
+    assert found.adapter == pytest.approx(share, abs=1e-9)
+    assert found.lacks_adapter == (abs(share - 1) > 0.5)
+    assert logit_difference([base], [base], [base]).adapter is None
 
 
-@given(st.lists(st.integers(1, 500), min_size=1, max_size=4))
-def test_a_probe_spreads_its_positions(lengths: list[int]) -> None:
-    probe = Probe.of([list(range(length)) for length in lengths])
-    for length, wanted in zip(lengths, probe.positions, strict=True):
-        assert len(wanted) == min(length, 64) == len(set(wanted))
-        assert (wanted == sorted(wanted) and wanted[-1] == length - 1 and wanted[0] == 0) or length == 1
-    assert probe.size == sum(min(length, 64) for length in lengths)
+def test_an_adapter_that_does_less_than_rounding_is_not_judged_by_logits() -> None:
+    base, rounding = np.zeros((64, 512)), np.random.default_rng(3).normal(size=(64, 512))
+    added = 0.01 * np.random.default_rng(4).normal(size=(64, 512))
+    found = logit_difference([base + added], [base + rounding], [base])
+    assert found.adapter_to_rest == pytest.approx(1e-4, rel=0.1) and not found.lacks_adapter

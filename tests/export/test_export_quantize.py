@@ -1,181 +1,159 @@
-"""Quantising in a child process: whole files, the child's own words on failure, nothing left after a kill."""
+"""Every type's bytes are those of llama_model_quantize, with and without an importance matrix, for any width."""
 
-import json
-import os
-import signal
-import subprocess
-import sys
-import time
-from collections.abc import Iterator
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
-from gguf import GGUFReader, dequantize
+from gguf import GGUFReader
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from socrates_export.child import run_task
-from socrates_export.source.base import open_base
-from socrates_export.write.gguf_writer import OutputTensor, write_gguf
-from socrates_export.write.quantize import QUANTISED_TYPES, quantize
-from socrates_fast.errors import ExportError
-from tests.export.conftest import write_model
+from socrates_bench.llama_quantize import quantize
+from socrates_export.architectures import ARCHITECTURES
+from socrates_export.architectures.spec import Metadata
+from socrates_export.source.merged import open_merged
+from socrates_export.write.files import model_metadata, write_files
+from socrates_export.write.header import Entry, Keys, file_keys, head
+from socrates_export.write.imatrix import Imatrix
+from socrates_export.write.types import FILE_TYPES, FLOATS, MixFacts, tensor_types
+
+Factory = Callable[..., Path]
+QUANTISED = [kind for kind in FILE_TYPES if kind not in FLOATS]
+
+SIZES: dict[str, dict[str, int]] = {
+    "blocks of 256": {"hidden_size": 256, "intermediate_size": 256, "num_hidden_layers": 8},
+    "blocks of 32": {"hidden_size": 96, "intermediate_size": 160, "num_hidden_layers": 2},
+    "no blocks": {"hidden_size": 80, "intermediate_size": 144, "num_hidden_layers": 2},
+}
 
 
-@pytest.fixture(scope="module")
-def float_file(base: Path, adapter: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("float") / "x-f32.gguf"
-    write_model(path, base, adapter, "f32", "x")
-    return path
-
-
-@pytest.mark.parametrize(("kind", "error"), [("q8_0", 0.01), ("q4_k_m", 0.1)])
-def test_quantised_weights_are_near_the_float_ones(
-    float_file: Path, tmp_path: Path, kind: str, error: float
-) -> None:
-    target = tmp_path / f"x-{kind}.gguf"
-    quantize(float_file, target, kind)
-    expected = {tensor.name: tensor.data for tensor in GGUFReader(float_file).tensors}
-    reader = GGUFReader(target)
-    assert reader.fields["general.file_type"].contents() == QUANTISED_TYPES[kind]
-    assert expected.keys() == {tensor.name for tensor in reader.tensors}
-    for tensor in reader.tensors:
-        exact = np.asarray(expected[tensor.name])
-        found = dequantize(tensor.data, tensor.tensor_type).reshape(exact.shape)
-        assert np.sqrt(np.mean((found - exact) ** 2)) <= error * np.sqrt(np.mean(exact**2))
-    assert target.stat().st_size < float_file.stat().st_size / 3
-
-
-def test_an_unknown_type(float_file: Path, tmp_path: Path) -> None:
-    with pytest.raises(ExportError, match="q3_x is no quantisation; choose from q8_0"):
-        quantize(float_file, tmp_path / "x.gguf", "q3_x")
-
-
-def test_a_truncated_source_gives_llama_cpps_own_words(float_file: Path, tmp_path: Path) -> None:
-    source = tmp_path / "short.gguf"
-    source.write_bytes(float_file.read_bytes()[:-5000])
-    with pytest.raises(
-        ExportError, match=r"(?s)quantising short\.gguf to q8_0 failed:.*not within the file bounds"
-    ):
-        quantize(source, tmp_path / "x.gguf", "q8_0")
-    assert list(tmp_path.iterdir()) == [source]
-
-
-def test_a_full_disk(float_file: Path, small_disk: Path) -> None:
-    with pytest.raises(ExportError, match=r"the disk is full: cannot write .*x-q8_0\.gguf"):
-        quantize(float_file, small_disk / "x-q8_0.gguf", "q8_0")
-    assert not list(small_disk.iterdir())
-
-
-def test_a_source_that_is_not_a_gguf(tmp_path: Path) -> None:
-    source = tmp_path / "text.gguf"
-    source.write_text("not a model at all, only some words in a file")
-    with pytest.raises(ExportError, match=r"(?s)quantising text\.gguf to q8_0 failed:.*invalid magic"):
-        quantize(source, tmp_path / "x.gguf", "q8_0")
-    assert list(tmp_path.iterdir()) == [source]
-
-
-def test_an_abort_of_llama_cpp_is_an_error_here(base: Path, tmp_path: Path) -> None:
-    # Two tokens of one text: llama.cpp aborts the process that loads them.
-    path = tmp_path / "twins.gguf"
-    metadata = {
-        "general.architecture": "qwen2",
-        **open_base(base).architecture.metadata(open_base(base).config),
-        "tokenizer.ggml.model": "gpt2",
-        "tokenizer.ggml.pre": "qwen2",
-        "tokenizer.ggml.tokens": ["a", "a"],
-        "tokenizer.ggml.token_type": [1, 1],
-        "tokenizer.ggml.merges": ["a a"],
+def importance(shapes: Mapping[str, tuple[int, ...]]) -> Imatrix:
+    """Random weights for every matrix inside the blocks, as llama-imatrix collects them."""
+    rng = np.random.default_rng(1)
+    values: dict[str, NDArray[np.float32]] = {
+        name: rng.gamma(0.3, size=shape[1]).astype(np.float32) + np.float32(1e-6)
+        for name, shape in shapes.items()
+        if name.startswith("blk.") and len(shape) == 2
     }
-    tensor = OutputTensor("w", (1, 1), lambda: iter([np.ones((1, 1), np.float32)]))
-    write_gguf(path, metadata, [tensor], "f32")
-    arguments = {"model": str(path), "cases": [], "out": str(tmp_path / "out.json")}
-    with pytest.raises(
-        ExportError, match=rf"(?s)was trying was killed by signal {signal.SIGABRT:d}:.*GGML_ASSERT"
-    ):
-        run_task("tokenize", arguments, "trying")
+    return Imatrix("random.gguf", ["random numbers"], 1, values)
 
 
-@pytest.fixture(scope="module")
-def slow_file(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A file whose quantisation to q4_k_m takes seconds."""
-    rng = np.random.default_rng(0)
-    rows: NDArray[np.float32] = rng.standard_normal((2048, 4096), np.float32)
-
-    def slabs() -> Iterator[NDArray[np.float32]]:
-        yield rows
-
-    tensors = [OutputTensor(f"blk.{block}.ffn_up.weight", rows.shape, slabs) for block in range(8)]
-    model = open_base(base)
-    metadata = {"general.architecture": "qwen2", **model.architecture.metadata(model.config)}
-    path = tmp_path_factory.mktemp("slow") / "slow.gguf"
-    write_gguf(path, {**metadata, "qwen2.block_count": 8}, tensors, "f16")
-    return path
-
-
-INTERRUPTED = """
-import json, sys
-from pathlib import Path
-from socrates_export.write.quantize import quantize
-print("started", flush=True)
-quantize(Path(sys.argv[1]), Path(sys.argv[2]), "q4_k_m", threads=1)
-print("finished", flush=True)
-"""
-
-
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
-def test_an_interrupted_quantisation_leaves_nothing(
-    slow_file: Path, tmp_path: Path, how: signal.Signals
+@pytest.mark.parametrize(("tied", "weighed"), [(True, False), (False, True)], ids=["tied", "untied-imatrix"])
+@pytest.mark.parametrize("size", SIZES)
+def test_bytes_are_those_of_llama_cpp(
+    make_base: Factory, tmp_path: Path, size: str, tied: bool, weighed: bool
 ) -> None:
-    command = [sys.executable, "-c", INTERRUPTED, str(slow_file), str(tmp_path / "x.gguf")]
-    process = subprocess.Popen(
-        command,
-        env={**os.environ, "PYTHONPATH": ":".join(sys.path)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        start_new_session=True,
-    )
-    wait_for(lambda: any(path.stat().st_size > 0 for path in tmp_path.iterdir()))
-    if how == signal.SIGINT:
-        os.killpg(process.pid, how)  # as a terminal does: to parent and child
-    else:
-        process.send_signal(how)
-    stdout, stderr = process.communicate(timeout=60)
-    assert stdout == b"started\n", stderr
-    assert process.returncode == -how
-    wait_for(lambda: not list(tmp_path.iterdir()))
-    wait_for(lambda: not group_members(process.pid))
+    model = open_merged(make_base(tied=tied, **SIZES[size]), None)
+    matrix = importance({spec.target: spec.shape for spec in model.specs}) if weighed else None
+    files = {kind: tmp_path / f"ours-{kind}.gguf" for kind in ["f32", *QUANTISED]}
+    write_files(model, model_metadata(model, "x"), files, matrix)
+    for kind in QUANTISED:
+        theirs = tmp_path / "theirs.gguf"
+        quantize(files["f32"], theirs, FILE_TYPES[kind].number, imatrix=matrix.values if matrix else None)
+        expected, found = GGUFReader(theirs), GGUFReader(files[kind])
+        assert {tensor.name for tensor in expected.tensors} == {tensor.name for tensor in found.tensors}
+        ours = {tensor.name: tensor for tensor in found.tensors}
+        for tensor in expected.tensors:
+            assert ours[tensor.name].tensor_type == tensor.tensor_type, (kind, tensor.name)
+            assert ours[tensor.name].data.tobytes() == tensor.data.tobytes(), (kind, tensor.name)
+        new = {"quantize.imatrix.file", "quantize.imatrix.dataset"} if weighed and kind != "q8_0" else set()
+        assert new <= found.fields.keys()
+        for key in expected.fields.keys() - {"GGUF.kv_count"}:
+            assert found.fields[key].contents() == expected.fields[key].contents(), (kind, key)
 
 
-def wait_for(condition: object, seconds: float = 60.0) -> None:
-    assert callable(condition)
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "waited in vain"
-        time.sleep(0.02)
+SHAPES: dict[str, dict[str, Any]] = {
+    "qwen2.5-0.5b": {"model_type": "qwen2", "hidden_size": 896, "intermediate_size": 4864, "num_hidden_layers": 24,
+                     "num_attention_heads": 14, "num_key_value_heads": 2, "tie_word_embeddings": True},
+    "qwen2.5-14b": {"model_type": "qwen2", "hidden_size": 5120, "intermediate_size": 13824, "num_hidden_layers": 48,
+                    "num_attention_heads": 40, "num_key_value_heads": 8},
+    "qwen2.5-72b": {"model_type": "qwen2", "hidden_size": 8192, "intermediate_size": 29568, "num_hidden_layers": 80,
+                    "num_attention_heads": 64, "num_key_value_heads": 8},
+    "qwen3-8b": {"model_type": "qwen3", "hidden_size": 4096, "intermediate_size": 12288, "num_hidden_layers": 36,
+                 "num_attention_heads": 32, "num_key_value_heads": 8, "head_dim": 128},
+    "llama-3-8b": {"model_type": "llama", "hidden_size": 4096, "intermediate_size": 14336, "num_hidden_layers": 32,
+                   "num_attention_heads": 32, "num_key_value_heads": 8},
+    "llama-2-7b": {"model_type": "llama", "hidden_size": 4096, "intermediate_size": 11008, "num_hidden_layers": 32,
+                   "num_attention_heads": 32, "num_key_value_heads": 32},
+    "llama-3-70b": {"model_type": "llama", "hidden_size": 8192, "intermediate_size": 28672, "num_hidden_layers": 80,
+                    "num_attention_heads": 64, "num_key_value_heads": 8},
+    "smollm2-135m": {"model_type": "llama", "hidden_size": 576, "intermediate_size": 1536, "num_hidden_layers": 30,
+                     "num_attention_heads": 9, "num_key_value_heads": 3, "tie_word_embeddings": True},
+    "mistral-7b": {"model_type": "mistral", "hidden_size": 4096, "intermediate_size": 14336, "num_hidden_layers": 32,
+                   "num_attention_heads": 32, "num_key_value_heads": 8, "sliding_window": None},
+    "gemma-2-2b": {"model_type": "gemma2", "hidden_size": 2304, "intermediate_size": 9216, "num_hidden_layers": 26,
+                   "num_attention_heads": 8, "num_key_value_heads": 4, "head_dim": 256, "sliding_window": 4096,
+                   "query_pre_attn_scalar": 256, "attn_logit_softcapping": 50.0, "final_logit_softcapping": 30.0,
+                   "hidden_act": "gelu_pytorch_tanh", "hidden_activation": "gelu_pytorch_tanh",
+                   "tie_word_embeddings": True},
+    "gemma-3-1b": {"model_type": "gemma3_text", "hidden_size": 1152, "intermediate_size": 6912,
+                   "num_hidden_layers": 26, "num_attention_heads": 4, "num_key_value_heads": 1, "head_dim": 256,
+                   "sliding_window": 512, "query_pre_attn_scalar": 256, "hidden_activation": "gelu_pytorch_tanh",
+                   "tie_word_embeddings": True},
+    "phi-3-mini": {"model_type": "phi3", "hidden_size": 3072, "intermediate_size": 8192, "num_hidden_layers": 32,
+                   "num_attention_heads": 32, "num_key_value_heads": 32, "original_max_position_embeddings": 4096,
+                   "sliding_window": 2047},
+}  # fmt: skip
+COMMON: dict[str, Any] = {"vocab_size": 32064, "max_position_embeddings": 4096, "rms_norm_eps": 1e-6}
 
 
-def group_members(group: int) -> list[int]:
-    """Processes of a process group that are still running (zombies are not)."""
-    members = []
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            state, _, found = stat.read_text().rpartition(")")[2].split()[:3]
-        except OSError:
-            continue  # it ended while we were looking
-        if int(found) == group and state != "Z":
-            members.append(int(stat.parent.name))
-    return members
+def write_hollow(path: Path, metadata: Metadata, shapes: Mapping[str, tuple[int, ...]]) -> None:
+    """A float32 GGUF of these shapes whose data are a hole in the file."""
+    entries = [Entry(name, shape, "F32") for name, shape in shapes.items()]
+    top = head(Keys.of(metadata) + file_keys(0, {}), entries)
+    with path.open("wb") as file:
+        file.write(top.content)
+        file.truncate(top.size)
 
 
-def test_progress_tells_tensors(float_file: Path, tmp_path: Path) -> None:
-    seen: list[tuple[int, int]] = []
-    arguments = {
-        "source": str(float_file),
-        "target": str(tmp_path / "x.gguf"),
-        "file_type": QUANTISED_TYPES["q8_0"],
-        "threads": 1,
+def check_mix(metadata: Metadata, shapes: Mapping[str, tuple[int, ...]], folder: Path) -> None:
+    path = folder / "hollow.gguf"
+    write_hollow(path, metadata, shapes)
+    matrix = importance(shapes)
+    for kind in QUANTISED:
+        for weighed in (False, True):
+            expected = quantize(
+                path, folder / "x", FILE_TYPES[kind].number, True, matrix.values if weighed else None
+            )
+            found = tensor_types(kind, shapes, MixFacts.of(metadata, weighed))
+            assert expected == found, (kind, weighed)
+    path.unlink()
+
+
+@pytest.mark.parametrize("model", SHAPES)
+def test_the_mix_is_that_of_llama_cpps_dry_run(model: str, tmp_path: Path) -> None:
+    config = COMMON | SHAPES[model]
+    architecture = ARCHITECTURES[config["model_type"]]
+    config = dict(architecture.complete(config))
+    assert architecture.refuse(config) is None
+    metadata = {"general.architecture": architecture.name, **architecture.metadata(config)}
+    check_mix(metadata, {spec.target: spec.shape for spec in architecture.tensors(config)}, tmp_path)
+
+
+@given(
+    st.integers(1, 90),
+    st.sampled_from([(8, 8), (8, 4), (8, 2), (8, 1), (6, 2)]),
+    st.sampled_from([256, 96, 40]),
+    st.booleans(),
+)
+@settings(max_examples=15, deadline=None)
+def test_the_mix_of_any_depth(
+    tmp_path_factory: pytest.TempPathFactory, layers: int, heads: tuple[int, int], width: int, tied: bool
+) -> None:
+    config = COMMON | {
+        "model_type": "qwen2",
+        "num_hidden_layers": layers,
+        "hidden_size": width // heads[0] * heads[0],
+        "intermediate_size": 2 * width,
+        "num_attention_heads": heads[0],
+        "num_key_value_heads": heads[1],
+        "tie_word_embeddings": tied,
     }
-    run_task("quantize", json.loads(json.dumps(arguments)), "quantising", None, lambda *at: seen.append(at))
-    total = len(GGUFReader(float_file).tensors)
-    assert seen == [(done, total) for done in range(1, total + 1)]
+    architecture = ARCHITECTURES["qwen2"]
+    config = dict(architecture.complete(config))
+    metadata = {"general.architecture": "qwen2", **architecture.metadata(config)}
+    shapes = {spec.target: spec.shape for spec in architecture.tensors(config)}
+    check_mix(metadata, shapes, tmp_path_factory.mktemp("mix"))

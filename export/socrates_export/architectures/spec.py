@@ -7,9 +7,9 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-Value = bool | int | float | str | list[str] | list[int]
+Value = bool | int | float | str | list[str] | list[int] | list[float]
 Metadata = dict[str, Value]
-"""GGUF keys and values; an int is written as uint32, a float as float32, a list[int] as int32 array."""
+"""GGUF keys and values; an int is written as uint32, a float as float32, lists of them as int32 and float32 arrays."""
 
 Config = Mapping[str, Any]
 """The content of a model's ``config.json``."""
@@ -35,10 +35,27 @@ class TensorSpec:
 
 
 class Architecture(Protocol):
-    """What the export asks of an architecture."""
+    """What the export asks of an architecture.
+
+    ``Dense`` (``common.py``) does all of it for the usual decoder, and is what a new class starts from.
+    """
 
     name: str
     """The GGUF architecture, prefix of its keys."""
+
+    def complete(self, config: Config) -> Config:
+        """The config with what its file leaves to Transformers' defaults; of a multimodal model the text part.
+
+        The other methods are given such a config.
+        """
+        ...
+
+    def module_name(self, stored: str) -> str | None:
+        """Name, in the model as Transformers builds it, of a tensor of the checkpoint; None if it is not exported.
+
+        Adapters name tensors so, and ``TensorSpec.source`` does.
+        """
+        ...
 
     def refuse(self, config: Config) -> str | None:
         """Why llama.cpp could not compute what this config says, or None if it can."""

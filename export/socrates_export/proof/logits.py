@@ -1,11 +1,11 @@
-"""The second half of the parity gate: the GGUF computes the logits of the original model.
+"""Logits of a GGUF beside those of the original model.
 
-Both models read the same token ids. The GGUF's keys, values and attention are kept in float32, so that what is
-measured is the file and not the run-time's own shortcuts.
+Both read the same token ids. The GGUF's keys, values and attention are kept in float32, so that what is measured
+is the file and not the run-time's own shortcuts.
 """
 
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,88 +15,79 @@ from numpy.typing import NDArray
 from scipy.special import log_softmax
 
 from socrates_export.child import run_task
-
-POSITIONS = 64
-"""Most positions of one prompt that are compared; they are spread evenly and include the last."""
+from socrates_export.proof.questions import Question
 
 Arrays = list[NDArray[np.float32]]
+
+SHARE_TOLERANCE = 0.5
+"""How far from 1 the adapter's share may be where its effect is larger than everything else that differs."""
 
 
 @dataclass(frozen=True)
 class LogitDifference:
-    """How far exported logits are from the reference.
+    """How far exported logits are from the original's.
 
     Attributes:
-        nmse: mean((exported - reference)^2) / mean(reference^2).
+        nmse: mean((exported - original)^2) / mean(original^2).
         max_abs: largest absolute difference.
-        kl: mean over positions of KL(reference || exported), in nats.
+        kl: mean over positions of KL(original || exported), in nats.
         top1: share of positions at which both have the same most probable token.
+        adapter: how much of what the adapter changes the exported logits show: 1 for all of it, 0 without it;
+            None without an adapter.
+        adapter_to_rest: the power of that change over the power of all else that differs.
     """
 
     nmse: float
     max_abs: float
     kl: float
     top1: float
-
-
-@dataclass(frozen=True)
-class Probe:
-    """What both models are asked: token ids, and at which positions of them the logits are compared."""
-
-    sequences: list[list[int]]
-    positions: list[list[int]]
-
-    @classmethod
-    def of(cls, sequences: Sequence[list[int]]) -> "Probe":
-        """A probe of ``sequences`` at up to ``POSITIONS`` positions each."""
-        spread = [np.linspace(0, len(ids) - 1, min(len(ids), POSITIONS)) for ids in sequences]
-        return cls(list(sequences), [[int(x) for x in np.unique(points.round())] for points in spread])
+    adapter: float | None = None
+    adapter_to_rest: float | None = None
 
     @property
-    def size(self) -> int:
-        """Number of positions compared."""
-        return sum(len(wanted) for wanted in self.positions)
+    def lacks_adapter(self) -> bool:
+        """Whether the adapter's effect stands out, and is not there or not as large as it should be."""
+        if self.adapter is None or self.adapter_to_rest is None:
+            return False
+        return self.adapter_to_rest > 1 and abs(self.adapter - 1) > SHARE_TOLERANCE
 
 
-def reference_logits(base: Path, adapter: Path | None, probe: Probe) -> Arrays:
-    """Logits of base + adapter by Transformers and PEFT in float32; per sequence (positions, vocabulary).
-
-    Raises:
-        ExportError: the model could not be loaded or computed; the message has the last lines of its log.
-    """
-    arguments = {"base": str(base), "adapter": str(adapter) if adapter else None}
-    return _compute("reference", arguments, "computing the original model's logits", probe)
-
-
-def gguf_logits(gguf: Path, probe: Probe) -> Arrays:
-    """Logits of a GGUF by llama.cpp on the CPU; per sequence (positions, vocabulary).
+def gguf_logits(gguf: Path, questions: Sequence[Question]) -> Arrays:
+    """Logits of a GGUF by llama.cpp on the CPU, of each question with positions; shape (positions, vocabulary).
 
     Raises:
         ExportError: llama.cpp cannot load or compute the file; the message has the last lines of its log.
     """
-    return _compute("logits", {"model": str(gguf)}, f"computing the logits of {gguf.name}", probe)
-
-
-def _compute(task: str, arguments: Mapping[str, Any], doing: str, probe: Probe) -> Arrays:
+    compared = [question for question in questions if question.positions]
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "logits.npz"
-        asked = {"sequences": probe.sequences, "positions": probe.positions, "out": str(out)}
-        run_task(task, {**arguments, **asked}, doing)
+        arguments = {
+            "model": str(gguf),
+            "sequences": [question.ids for question in compared],
+            "positions": [question.positions for question in compared],
+            "out": str(out),
+        }
+        run_task("logits", arguments, f"computing the logits of {gguf.name}")
         with np.load(out) as arrays:
-            return [arrays[str(index)] for index in range(len(probe.sequences))]
+            return [arrays[str(index)] for index in range(len(compared))]
 
 
-def difference(reference: Sequence[NDArray[Any]], exported: Sequence[NDArray[Any]]) -> LogitDifference:
-    """How far ``exported`` is from ``reference``, over all sequences and positions.
+def logit_difference(
+    original: Sequence[NDArray[Any]],
+    exported: Sequence[NDArray[Any]],
+    without_adapter: Sequence[NDArray[Any]] | None = None,
+) -> LogitDifference:
+    """How far ``exported`` is from ``original``, over all prompts and positions.
 
     Args:
-        reference: per sequence, shape (positions, vocabulary).
+        original: per prompt, shape (positions, vocabulary).
         exported: of the same shapes.
+        without_adapter: likewise, of the base alone.
     """
     squared = power = kl = 0.0
     largest: list[float] = []
     same: list[NDArray[np.bool_]] = []
-    for expected, actual in zip(reference, exported, strict=True):
+    for expected, actual in zip(original, exported, strict=True):
         b, a = expected.astype(np.float64), actual.astype(np.float64)
         squared += float(np.sum((a - b) ** 2))
         power += float(np.sum(b**2))
@@ -105,4 +96,23 @@ def difference(reference: Sequence[NDArray[Any]], exported: Sequence[NDArray[Any
         kl += float(np.sum(np.exp(log_p) * (log_p - log_q)))
         same.append(np.argmax(a, axis=-1) == np.argmax(b, axis=-1))
     agree = np.concatenate(same)
-    return LogitDifference(squared / power, float(np.max(largest)), kl / len(agree), float(agree.mean()))
+    share = _adapter(original, exported, without_adapter) if without_adapter else (None, None)
+    return LogitDifference(
+        squared / power, float(np.max(largest)), kl / len(agree), float(agree.mean()), *share
+    )
+
+
+def _adapter(
+    original: Sequence[NDArray[Any]], exported: Sequence[NDArray[Any]], base: Sequence[NDArray[Any]]
+) -> tuple[float | None, float | None]:
+    """The adapter's share in ``exported``, by least squares, and its power over that of the rest."""
+    power = product = squared = 0.0
+    for whole, actual, alone in zip(original, exported, base, strict=True):
+        added, moved = (logits.astype(np.float64) - alone for logits in (whole, actual))
+        power += float(np.sum(added**2))
+        product += float(np.sum(added * moved))
+        squared += float(np.sum(moved**2))
+    if power == 0.0:  # an adapter that was never trained
+        return None, None
+    share = product / power
+    return share, power / max(squared - share * product, power * 1e-12)

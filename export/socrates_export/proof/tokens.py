@@ -2,13 +2,13 @@
 
 import json
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from socrates_export.child import run_task
 from socrates_export.source.base import BaseModel, open_base
-from socrates_export.vocabulary import special_id
+from socrates_export.vocabulary.special import adds_bos, special_id
 from socrates_fast.errors import ParityError
 from socrates_fast.prompt import ChatRenderer, Prompt
 from socrates_fast.tokenizer import FolderTokenizer
@@ -21,6 +21,7 @@ CORPUS = (
     "Äpfel, naïve café, ĳ, ß, İstanbul", "Привет, мир! Ёлка", "我想在苹果工作1314天～", "日本語テキスト",
     "한국어 문장", "नमस्ते दुनिया", "مرحبا بالعالم", "កាន់តែពិសេស", "ภาษาไทย",
     "🚀 (normal) 😶\u200d🌫️ (joined) ✅ 🇫🇷 👩🏽\u200d🔬", "\u00a0\u2003\u3000nbsp", "\ufeffbom \u200b zero",
+    "École ÉCOLE éCole ПриветМир ßẞ İI iPhone XMLHttp", "hello/world\n/", "a/b//\n", "DON'T I'LL",
     "x = [i ** 2 for i in range(10)]  # code\n\tif x: return {'a': 1}", "<b>html</b> <|not a token|>", "…—–“”‘’",
 )  # fmt: skip
 """Texts that split differently under different pre-tokenizers. All are in Unicode's composed form (NFC), because
@@ -46,17 +47,9 @@ def check_tokens(base: Path, gguf: Path, prompts: Sequence[Prompt] = ()) -> dict
     tokenizer = FolderTokenizer(base)
     cases = token_cases(tokenizer, prompts)
     found = _llama_vocabulary(gguf, cases)
-    wrong = [
-        (text, special, expected, ids)
-        for (text, special), ids in zip(cases, found["ids"], strict=True)
-        if ids != (expected := tokenizer.encode(text, special))
-    ]
-    if wrong:
-        text, special, expected, ids = wrong[0]
-        raise ParityError(
-            f"{gguf.name}: {len(wrong)} of {len(cases)} texts have other token ids than the original, "
-            f"first {text!r} (control tokens {'on' if special else 'off'}): {ids} instead of {expected}"
-        )
+    expected = [tokenizer.encode(text, special) for text, special in cases]
+    _compare(gguf, cases, expected, found["ids"])
+    _check_control(gguf, tokenizer, dict(zip(cases, expected, strict=True)))
     expected_facts = _expected(model, tokenizer)
     for key, value in expected_facts.items():
         if found[key] != value:
@@ -67,9 +60,35 @@ def check_tokens(base: Path, gguf: Path, prompts: Sequence[Prompt] = ()) -> dict
     return {"texts": len(cases), "equal": True, **expected_facts, "ends": found["ends"]}
 
 
+def _compare(
+    gguf: Path, cases: Sequence[tuple[str, bool]], expected: Sequence[list[int]], found: Sequence[list[int]]
+) -> None:
+    wrong = [case for case in zip(cases, expected, found, strict=True) if case[1] != case[2]]
+    if wrong:
+        (text, special), original, ids = wrong[0]
+        raise ParityError(
+            f"{gguf.name}: {len(wrong)} of {len(cases)} texts have other token ids than the original, "
+            f"first {text!r} (control tokens {'on' if special else 'off'}): {ids} instead of {original}"
+        )
+
+
+def _check_control(gguf: Path, tokenizer: FolderTokenizer, ids: Mapping[tuple[str, bool], list[int]]) -> None:
+    """A person's words must not become control tokens, not even if both tokenizers agree on it."""
+    for token in tokenizer.content.get("added_tokens", []):
+        if token["special"] and token["id"] in ids[token["content"], False]:
+            raise ParityError(
+                f"{gguf.name}: ordinary text becomes the control token {token['content']!r}, because its "
+                "parts merge into it"
+            )
+
+
 def token_cases(tokenizer: FolderTokenizer, prompts: Sequence[Prompt]) -> list[tuple[str, bool]]:
     """Texts to compare, each with whether control tokens in it are recognised."""
-    added = [token["content"] for token in tokenizer.content.get("added_tokens", [])]
+    added = [
+        # What people write where an ordinary added token stands for spaces.
+        token["content"] if token["special"] else token["content"].replace("▁", " ")
+        for token in tokenizer.content.get("added_tokens", [])
+    ]
     texts = [*CORPUS, *added, *(f"a {token} b" for token in added), "".join(added)]
     cases = [(text, special) for text in texts for special in (False, True)]
 
@@ -102,7 +121,7 @@ def _expected(model: BaseModel, tokenizer: FolderTokenizer) -> dict[str, Any]:
     }
     return {
         "size": model.config["vocab_size"],
-        "add_bos": False,
+        "add_bos": adds_bos(tokenizer),
         "add_eos": False,
         "chat_template": tokenizer.chat_template,
         **{role: token for role, token in ids.items() if token is not None},

@@ -13,7 +13,7 @@ from socrates_export.source.files import read_json
 from socrates_export.source.safetensors import StoredTensor, folder_tensors
 from socrates_fast.errors import ModelError
 
-_OUTPUT, _EMBEDDING = "lm_head.weight", "model.embed_tokens.weight"
+_OUTPUT = "lm_head.weight"
 _RECOMPUTED = (".rotary_emb.inv_freq", ".attention.bias", ".attention.masked_bias")
 """Buffers that old checkpoints hold and that llama.cpp computes itself."""
 
@@ -24,11 +24,11 @@ class BaseModel:
 
     Attributes:
         folder: holds ``config.json``, the safetensors and the tokenizer.
-        config: content of ``config.json``.
+        config: content of ``config.json``, completed (see ``Architecture.complete``).
         generation: content of ``generation_config.json``, empty if there is none.
         architecture: what the export knows about its ``model_type``.
         specs: the tensors to write.
-        tensors: where each tensor is, by Hugging Face name.
+        tensors: where each tensor is, by its name in the model as Transformers builds it.
     """
 
     folder: Path
@@ -40,8 +40,8 @@ class BaseModel:
 
     @property
     def shapes(self) -> dict[str, tuple[int, ...]]:
-        """Shape of each tensor that is written, by Hugging Face name."""
-        return {spec.source: spec.shape for spec in self.specs}
+        """Shape of each tensor that is read and written, by its name in the model."""
+        return {spec.source: spec.shape for spec in self.specs if spec.values is None}
 
 
 def open_base(folder: Path) -> BaseModel:
@@ -50,9 +50,11 @@ def open_base(folder: Path) -> BaseModel:
     Raises:
         ModelError: no safetensors, an unknown architecture, or tensors that are not those the config describes.
     """
-    tensors = folder_tensors(folder)
-    config = read_json(folder / "config.json")
-    architecture = architecture_of(config, folder / "config.json")
+    stored = folder_tensors(folder)
+    given = read_json(folder / "config.json")
+    architecture = architecture_of(given, folder / "config.json")
+    config = architecture.complete(given)
+    names = {name: architecture.module_name(name) for name in stored}
     generation = folder / "generation_config.json"
     base = BaseModel(
         folder,
@@ -60,7 +62,7 @@ def open_base(folder: Path) -> BaseModel:
         read_json(generation) if generation.is_file() else {},
         architecture,
         architecture.tensors(config),
-        tensors,
+        {name: stored[old] for old, name in names.items() if name is not None},
     )
     _check_tensors(base)
     return base
@@ -87,7 +89,8 @@ def _check_tensors(base: BaseModel) -> None:
 
 def _check_tied(base: BaseModel) -> None:
     """A tied output matrix is not written; one that differs from the embedding was not really tied."""
-    output, embedding = base.tensors[_OUTPUT], base.tensors[_EMBEDDING]
+    source = next(spec.source for spec in base.specs if spec.target == "token_embd.weight")
+    output, embedding = base.tensors[_OUTPUT], base.tensors[source]
     same = output.shape == embedding.shape and all(
         np.array_equal(rows, embedding.rows(start, start + len(rows))) for start, rows in output.slabs()
     )

@@ -1,0 +1,158 @@
+"""Checkpoints of real shapes with random weights, for measurements: a Qwen2.5 base in bfloat16 and a LoRA adapter."""
+
+import json
+from collections.abc import Iterator
+from math import prod
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from socrates_export.architectures import ARCHITECTURES
+from socrates_export.architectures.spec import TensorSpec
+from socrates_export.vocabulary import QWEN2_SPLIT
+
+SHAPES: dict[str, dict[str, int]] = {
+    "tiny": {"hidden_size": 256, "intermediate_size": 512, "num_hidden_layers": 4, "num_attention_heads": 4,
+             "num_key_value_heads": 2, "vocab_size": 8192},
+    "0.5b": {"hidden_size": 896, "intermediate_size": 4864, "num_hidden_layers": 24, "num_attention_heads": 14,
+             "num_key_value_heads": 2, "vocab_size": 151936},
+    "3b": {"hidden_size": 2048, "intermediate_size": 11008, "num_hidden_layers": 36, "num_attention_heads": 16,
+           "num_key_value_heads": 2, "vocab_size": 151936},
+}  # fmt: skip
+"""Shapes of Qwen2.5-0.5B and Qwen2.5-3B, and a small one to try the bench itself."""
+
+CONTROL = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
+CHATML = (
+    "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+SHARD_BYTES = 2 * 10**9
+_BLOCK = 2**22
+
+
+def config_of(shape: str) -> dict[str, Any]:
+    """``config.json`` of a shape."""
+    return {
+        "architectures": ["Qwen2ForCausalLM"], "model_type": "qwen2", "torch_dtype": "bfloat16",
+        "hidden_act": "silu", "max_position_embeddings": 32768, "rms_norm_eps": 1e-6, "rope_theta": 1e6,
+        "tie_word_embeddings": True, "use_sliding_window": False, "initializer_range": 0.02, **SHAPES[shape],
+    }  # fmt: skip
+
+
+def _specs(config: dict[str, Any]) -> list[TensorSpec]:
+    architecture = ARCHITECTURES["qwen2"]
+    return architecture.tensors(architecture.complete(config))
+
+
+def write_base(folder: Path, shape: str, vocabulary: Path | None) -> None:
+    """Write a base model of random weights.
+
+    Args:
+        folder: where to; made.
+        shape: a key of ``SHAPES``.
+        vocabulary: llama.cpp's ``ggml-vocab-qwen2.gguf``, for Qwen2's real tokenizer; None for single bytes, which
+            llama.cpp's converter does not recognise.
+    """
+    folder.mkdir(parents=True)
+    config = config_of(shape)
+    (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    _write_tokenizer(folder, vocabulary, config["vocab_size"])
+    specs = _specs(config)
+    shards: list[dict[str, tuple[int, ...]]] = [{}]
+    for spec in specs:
+        if sum(2 * prod(shape) for shape in shards[-1].values()) > SHARD_BYTES:
+            shards.append({})
+        shards[-1][spec.source] = spec.shape
+    weight_map: dict[str, str] = {}
+    random = _random_bfloat16()
+    for number, shapes in enumerate(shards, start=1):
+        name = f"model-{number:05}-of-{len(shards):05}.safetensors"
+        _write_safetensors(folder / name, shapes, random)
+        weight_map |= dict.fromkeys(shapes, name)
+    index = {"metadata": {}, "weight_map": weight_map}
+    (folder / "model.safetensors.index.json").write_text(json.dumps(index), encoding="utf-8")
+
+
+def _random_bfloat16() -> Iterator[NDArray[np.uint16]]:
+    """Endless random numbers of standard deviation 0.02, from one block at changing offsets."""
+    rng = np.random.default_rng(0)
+    block = (rng.standard_normal(_BLOCK, np.float32) * 0.02).view(np.uint32) >> 16
+    twice = np.concatenate([block, block]).astype(np.uint16)
+    while True:
+        start = int(rng.integers(_BLOCK))
+        yield twice[start : start + _BLOCK]
+
+
+def _write_safetensors(
+    path: Path, shapes: dict[str, tuple[int, ...]], random: Iterator[NDArray[np.uint16]]
+) -> None:
+    header, offset = {}, 0
+    for name, shape in shapes.items():
+        end = offset + 2 * prod(shape)
+        header[name] = {"dtype": "BF16", "shape": list(shape), "data_offsets": [offset, end]}
+        offset = end
+    raw = json.dumps(header).encode()
+    with path.open("wb") as file:
+        file.write(len(raw).to_bytes(8, "little") + raw)
+        for shape in shapes.values():
+            left = prod(shape)
+            while left:
+                left -= file.write(next(random)[:left].data) // 2
+
+
+def _write_tokenizer(folder: Path, vocabulary: Path | None, size: int) -> None:
+    from tokenizers import pre_tokenizers
+
+    if vocabulary is None:
+        tokens, merges = sorted(pre_tokenizers.ByteLevel.alphabet()), list[str]()
+    else:
+        from gguf import GGUFReader
+
+        fields = GGUFReader(vocabulary).fields
+        tokens = fields["tokenizer.ggml.tokens"].contents()[: min(151_643, size - len(CONTROL))]
+        merges = fields["tokenizer.ggml.merges"].contents() if size > 151_643 else []
+    added = [
+        {"id": len(tokens) + n, "content": text, "special": True, "normalized": False, "lstrip": False,
+         "rstrip": False, "single_word": False}
+        for n, text in enumerate(CONTROL)
+    ]  # fmt: skip
+    byte_level = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": False, "use_regex": False}
+    split = {"type": "Split", "pattern": {"Regex": QWEN2_SPLIT}, "behavior": "Isolated", "invert": False}
+    content = {
+        "version": "1.0", "truncation": None, "padding": None, "added_tokens": added,
+        "normalizer": {"type": "NFC"},
+        "pre_tokenizer": {"type": "Sequence", "pretokenizers": [split, byte_level]},
+        "post_processor": byte_level, "decoder": byte_level,
+        "model": {"type": "BPE", "dropout": None, "unk_token": None, "continuing_subword_prefix": "",
+                  "end_of_word_suffix": "", "fuse_unk": False, "byte_fallback": False, "ignore_merges": False,
+                  "vocab": {text: n for n, text in enumerate(tokens)}, "merges": merges},
+    }  # fmt: skip
+    (folder / "tokenizer.json").write_text(json.dumps(content), encoding="utf-8")
+    settings = {"tokenizer_class": "Qwen2Tokenizer", "eos_token": CONTROL[2], "pad_token": CONTROL[0],
+                "chat_template": CHATML}  # fmt: skip
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings), encoding="utf-8")
+
+
+def write_adapter(folder: Path, shape: str, rank: int = 16) -> None:
+    """Write a LoRA adapter of all linear layers, with random A and B, in PEFT's format."""
+    from safetensors.numpy import save_file
+
+    folder.mkdir(parents=True)
+    rng = np.random.default_rng(1)
+    tensors = {}
+    for spec in _specs(config_of(shape)):
+        if "_proj.weight" in spec.source:
+            key = f"base_model.model.{spec.source.removesuffix('.weight')}"
+            tensors[f"{key}.lora_A.weight"] = rng.standard_normal(
+                (rank, spec.shape[1]), np.float32
+            ) * np.float32(0.02)
+            tensors[f"{key}.lora_B.weight"] = rng.standard_normal(
+                (spec.shape[0], rank), np.float32
+            ) * np.float32(0.02)
+    save_file(tensors, folder / "adapter_model.safetensors")
+    names = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
+    config = {"peft_type": "LORA", "task_type": "CAUSAL_LM", "r": rank, "lora_alpha": 2 * rank,
+              "target_modules": names, "bias": "none", "base_model_name_or_path": ""}  # fmt: skip
+    (folder / "adapter_config.json").write_text(json.dumps(config), encoding="utf-8")
