@@ -68,13 +68,9 @@ class FolderTokenizer:
         """Content of the file."""
         self.config = self._json("tokenizer_config.json")
         try:
-            text = json.dumps(_adapted(self.content))
-            self._special = Tokenizer.from_str(text)
-            self._plain = Tokenizer.from_str(text)
+            self._tokenizer = Tokenizer.from_str(json.dumps(_adapted(self.content)))
         except Exception as error:
             raise ModelError(f"{folder / 'tokenizer.json'}: not a tokenizer ({error})") from error
-        # A control token in user text must stay text, as in llama.cpp with parse_special off.
-        self._plain.encode_special_tokens = True
 
     def _json(self, name: str) -> dict[str, Any]:
         path = self.folder / name
@@ -92,8 +88,9 @@ class FolderTokenizer:
 
     def encode(self, text: str, special: bool) -> list[int]:
         """Token ids of ``text``; control tokens in it are recognised only if ``special``. Adds no BOS or EOS."""
-        tokenizer = self._special if special else self._plain
-        return list(tokenizer.encode(text, add_special_tokens=False).ids)
+        # A control token in user text must stay text, as in llama.cpp with parse_special off.
+        self._tokenizer.encode_special_tokens = not special
+        return list(self._tokenizer.encode(text, add_special_tokens=False).ids)
 
     @property
     def chat_template(self) -> str:
@@ -115,7 +112,7 @@ class FolderTokenizer:
 
     def token_id(self, text: str) -> int | None:
         """Id of the token whose text is ``text``, if there is one."""
-        found: int | None = self._special.token_to_id(text)
+        found: int | None = self._tokenizer.token_to_id(text)
         return found
 
     def renderer(self) -> ChatRenderer:

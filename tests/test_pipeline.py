@@ -103,6 +103,26 @@ def test_metrics_and_predictions(
     assert predictions["probabilities"].list.sum().to_list() == pytest.approx([1.0] * 24)
     parity = json.loads((out / "gguf/parity.json").read_text(encoding="utf-8"))
     assert parity["files"]["f16"]["file"] == "micro-f16.gguf"
+    assert parity["answers"]["prompts"] == parity["metrics"]["rows"] > 10
+    for kind in ("f16", "q8_0", "q4_k_m"):
+        change = parity["metrics"]["types"][kind]["wasserstein.truth"]
+        assert change["value"] - parity["metrics"]["original"]["wasserstein.truth"] == change["difference"]
+        assert abs(change["difference"]) < 0.1
+
+
+def test_the_runs_own_file_is_verified_on_its_validation_rows(
+    finished: tuple[Path, Path, subprocess.CompletedProcess[str]], command: Command
+) -> None:
+    _, out, _ = finished
+    before = {path: path.stat().st_mtime_ns for path in out.rglob("*") if path.is_file() and path.name != ".lock"}
+    outcome = command("verify", out / "gguf/micro-q8_0.gguf", "--run", out, "--json")
+    assert outcome.code == 0, outcome.err
+    found = json.loads(outcome.out)
+    exported = json.loads((out / "gguf/parity.json").read_text(encoding="utf-8"))
+    for part in ("tensors", "logits", "answers", "metrics"):
+        assert found[part]["types"]["q8_0"] == exported[part]["types"]["q8_0"], part
+    assert found["files"]["q8_0"]["sha256"] == exported["files"]["q8_0"]["sha256"]
+    assert {path: path.stat().st_mtime_ns for path in out.rglob("*") if path.is_file() and path.name != ".lock"} == before
 
 
 def test_second_run_does_nothing_again(

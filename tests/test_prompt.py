@@ -93,7 +93,7 @@ def test_template_that_changes_the_answer_is_refused(tokenizer: FolderTokenizer)
 def rendered(template: str, system: str, tokenizer: FolderTokenizer) -> str:
     renderer = ChatRenderer(template, tokenizer.encode, {"eos_token": "<|im_end|>"})
     ids = renderer.prompt_ids(Prompt(system, "How fair?", SCALE))
-    return tokenizer._special.decode(ids, skip_special_tokens=False)
+    return tokenizer._tokenizer.decode(ids, skip_special_tokens=False)
 
 
 TURNS = "{% for m in messages %}<{{ m.role }}>{{ m.content }}<|im_end|>{% endfor %}"

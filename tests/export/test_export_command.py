@@ -34,8 +34,9 @@ def test_export(base: Path, adapter: Path, prompts: list[Prompt], tmp_path: Path
     assert (
         errors == sorted(errors) and errors[0] < 1e-9 < errors[1] < 1e-4 < errors[2] < 1e-3 < errors[4] < 0.1
     )
-    assert types["q4_k_m"]["bound"] is None
-    assert "writing m-f16.gguf (0.2 MB)" in told and "quantising m-q4_k_m.gguf" in told
+    assert stored["answers"]["types"]["q8_0"]["kl"] < stored["bounds"]["q8_0"]["kl"] == 0.05
+    assert stored["tensors"]["types"]["q4_k_m"]["adapter"] == pytest.approx(1, abs=0.05)
+    assert "writing m-q8_0.gguf, m-f16.gguf, m-bf16.gguf, m-f32.gguf, m-q4_k_m.gguf" in told
 
 
 def test_a_failing_gate_leaves_what_was_there(
@@ -43,9 +44,10 @@ def test_a_failing_gate_leaves_what_was_there(
 ) -> None:
     (tmp_path / "m-q4_k_m.gguf").write_text("an older export")
     (tmp_path / PARITY).write_text("its verdict")
-    # Only q4_k_m is asked for, without a bound of its own; the f16 file that it is made from has one.
-    with pytest.raises(ParityError, match=r"m-f16\.gguf is not the model .*NMSE .*\(bound 1e-12\)"):
-        export(base, adapter, tmp_path, ["q4_k_m"], "m", ParityBounds(f16=1e-12), prompts)
+    sharp = Parity.model_validate({"bounds": {"q4_k_m": {"kl": 1e-12}}})
+    wrong = r"m-q4_k_m\.gguf is not the model .*\n  - KL .*, more than 1e-12 \(.*\)\nno file was written"
+    with pytest.raises(ParityError, match=wrong):
+        export(base, adapter, tmp_path, ["q4_k_m"], "m", sharp, prompts)
     assert {path.name for path in tmp_path.iterdir()} == {"m-q4_k_m.gguf", PARITY}
     assert (tmp_path / "m-q4_k_m.gguf").read_text() == "an older export"
 
@@ -62,7 +64,8 @@ def test_without_the_gate_the_verdict_says_so(base: Path, tmp_path: Path) -> Non
     (tmp_path / ".m.partial" / "left by a kill").touch()
     export(base, None, tmp_path, ["f32", "bf16"], "m", Parity(), [], verify=False)
     stored = json.loads((tmp_path / PARITY).read_text())
-    assert stored["tokens"] == stored["logits"] == "not compared"
+    parts = ("tensors", "tokens", "logits", "answers", "metrics")
+    assert {stored[part] for part in parts} == {"not compared"}
     assert {path.name for path in tmp_path.iterdir()} == {"m-f32.gguf", "m-bf16.gguf", PARITY}
 
 

@@ -136,6 +136,30 @@ def test_tensors_of_unknown_kinds_are_refused_by_name(adapter: Path, tmp_path: P
 
 
 @pytest.mark.parametrize(
+    ("key", "again", "wrong"),
+    [
+        (
+            "self_attn.q_proj.lora_magnitude_vector",
+            "self_attn.q_proj.lora_magnitude_vector.weight",
+            "another name",
+        ),
+        ("input_layernorm.weight", "input_layernorm.base_layer.weight", "another name"),
+        ("input_layernorm.weight", "_orig_mod.input_layernorm.weight", "once as"),
+    ],
+)
+def test_tensors_that_are_there_twice(
+    base: Path, make_adapter: Factory, tmp_path: Path, key: str, again: str, wrong: str
+) -> None:
+    trained = make_adapter(base, use_dora=True, modules_to_save=["input_layernorm"])
+    first = "base_model.model.model.layers.0."
+    folder = edit_tensors(
+        trained, tmp_path / "x", lambda found: {**found, first + again: found[first + key] + 1}
+    )
+    with pytest.raises(ModelError, match=f"is there twice, .*{wrong}"):
+        load_adapter(folder)
+
+
+@pytest.mark.parametrize(
     ("trained", "said", "wrong"),
     [
         ({"use_dora": True}, {"use_dora": False}, r"q_proj has lora_magnitude_vector, which adapter_config"),

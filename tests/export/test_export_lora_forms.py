@@ -15,6 +15,7 @@ from gguf import GGUFReader
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from socrates_export.proof.reference import reference
 from socrates_export.source.lora import WEIGHTS, load_adapter
 from socrates_export.source.merged import open_merged
 from socrates_export.source.safetensors import read_header
@@ -232,3 +233,31 @@ def test_patterns_are_matched_with_the_names_that_peft_matched(
     # The first layer's name had _orig_mod inside when it was wrapped, so PEFT gave it the usual rank.
     ranks = [len(pairs[f"model.layers.{layer}.self_attn.q_proj.weight"].a) for layer in (0, 1)]
     assert ranks == [4, 5]
+
+
+def gate_reference(base: Path, adapter: Path, out: Path) -> Any:
+    question = {"ids": IDS, "positions": list(range(len(IDS))), "nodes": [], "columns": []}
+    reference(str(base), str(adapter), [question], str(out))
+    with np.load(out) as arrays:
+        return arrays["logits-0"]
+
+
+@pytest.mark.parametrize(
+    "form", ["both-biases", "saved-modules", "dora-both", "saved-output", "tokens-of-both"]
+)
+def test_the_gate_compares_with_the_trained_model(form: str, make_base: Factory, tmp_path: Path) -> None:
+    base = make_base(hidden_size=32, intermediate_size=48)  # bfloat16, which the gate keeps its weights in
+    arguments = FORMS[form] if form in FORMS else EMBEDDING_FORMS[form][0]
+    adapter = write_adapter(tmp_path / "adapter", base, **arguments)
+    found = gate_reference(base, adapter, tmp_path / "logits.npz")
+    np.testing.assert_allclose(found, peft_logits(base, adapter), rtol=0, atol=1e-5)
+
+
+def test_the_gate_knows_names_that_compiling_puts_in_between(bases: dict[bool, Path], tmp_path: Path) -> None:
+    plain, wrapped = (
+        write_adapter(tmp_path / name, bases[False], prepare, modules_to_save=["norm", "lm_head"])
+        for name, prepare in (("plain", lambda model: model), ("wrapped", _compiled_layers))
+    )
+    found = gate_reference(bases[False], wrapped, tmp_path / "logits.npz")
+    np.testing.assert_array_equal(found, gate_reference(bases[False], plain, tmp_path / "logits.npz"))
+    assert np.abs(found - peft_logits(bases[False], None)).max() > 0.1

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from gguf import GGUFReader
 
+from socrates_export.child import run_task
 from socrates_export.source.merged import open_merged
 from socrates_export.write.lora_gguf import write_lora
 from socrates_fast.errors import ExportError, SocratesError
@@ -115,6 +116,14 @@ def test_what_it_cannot_hold_is_refused(
     with pytest.raises(ExportError, match=f"{reason}.*; export it merged instead"):
         write_lora(tmp_path / "lora.gguf", model, "x")
     assert not (tmp_path / "lora.gguf").exists()
+
+
+def test_a_child_process_writes_the_same_file(base: Path, tmp_path: Path) -> None:
+    adapter = write_adapter(tmp_path / "adapter", base)
+    write_lora(tmp_path / "lora.gguf", open_merged(base, adapter), "x")
+    out = tmp_path / "folder" / "lora.gguf"
+    run_task("lora", {"base": str(base), "adapter": str(adapter), "name": "x", "out": str(out)}, "writing")
+    assert out.read_bytes() == (tmp_path / "lora.gguf").read_bytes()
 
 
 def test_a_base_alone(base: Path, tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import pytest
 from socrates_export.proof import reference as module
 from socrates_export.proof.layerwise import load, widen, widen_when_computed
 from socrates_export.proof.questions import Question, make_questions, spread
+from socrates_export.source.lora import load_adapter
 from socrates_fast.data.scales import Scale, range_scale
 from socrates_fast.infer.trie import AnswerTrie
 from socrates_fast.prompt import Prompt
@@ -27,6 +28,7 @@ ADAPTERS: dict[str, dict[str, Any] | None] = {
     "lora": {"target_modules": "all-linear"},
     "dora": {"target_modules": "all-linear", "use_dora": True},
     "saved": {"target_modules": "all-linear", "modules_to_save": ["lm_head", "embed_tokens"]},
+    "norms": {"target_modules": "all-linear", "modules_to_save": ["norm"], "bias": "all"},
     "embedding": {"target_modules": ["embed_tokens"]},
 }
 
@@ -52,7 +54,7 @@ def test_weights_stay_as_stored_and_logits_are_float32s_to_the_bit(
     narrow = load(tmp_path / "base")
     stored = {parameter.dtype for parameter in narrow.parameters()}
     assert stored == {getattr(torch, KINDS[name].dtype)} != {torch.float32}
-    widen(narrow, (arguments or {}).get("modules_to_save", ()))
+    widen(narrow, load_adapter(adapter).replaced if adapter else ())
     narrow = adapted(narrow, adapter)
     widen_when_computed(narrow)
     plain = adapted(load_plain(tmp_path / "base"), adapter)

@@ -6,9 +6,11 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import yaml
 from gguf import GGUFReader
@@ -22,6 +24,7 @@ from socrates_export.release.metadata import general_metadata
 from socrates_export.release.origin import front_matter, origin_of
 from socrates_export.source.base import open_base
 from socrates_fast.errors import ExportError
+from socrates_fast.infer.predictor import AnswerDistribution
 from socrates_fast.prompt import Prompt
 from socrates_fast.recipe import Parity, PromptOptions, Recipe
 from socrates_fast.runs import sha256_file
@@ -72,9 +75,14 @@ def released(
     out = tmp_path_factory.mktemp("released")
     result = export(
         licensed_base, adapter, out, ["f16", "q8_0"], "m", Parity(answers=3), prompts, options=OPTIONS,
-        run=RunFacts(RECIPE, DATA),
+        run=RunFacts(RECIPE, DATA), judge=mean_mass,
     )  # fmt: skip
     return out, result
+
+
+def mean_mass(rows: Sequence[int], answers: Sequence[AnswerDistribution]) -> dict[str, float]:
+    """One figure of an evaluation."""
+    return {"answer_mass": float(np.mean([answer.answer_mass for answer in answers]))}
 
 
 def text_of(out: Path) -> str:
@@ -130,6 +138,13 @@ def test_no_figure_without_its_source(released: tuple[Path, ExportResult]) -> No
         assert f"| {kind} |" in parity and f"{fact['bytes']:,}" in parity
         assert f"{result.parity['logits']['types'][kind]['nmse']:.2g}" in parity
         assert f"{result.parity['answers']['types'][kind]['kl']:.2g}" in parity
+    changed = result.parity["metrics"]
+    changes = " | ".join(
+        f"{changed['types'][kind]['answer_mass']['difference']:+.2g}" for kind in ("f16", "q8_0")
+    )
+    assert f"| `answer_mass` | {changed['original']['answer_mass']:.3g} | {changes} |" in parity
+    asked = result.parity["logits"]["prompts"], result.parity["answers"]["prompts"]
+    assert "logits of {} prompts and the answers to {} (".format(*asked) in parity
     assert f"for {result.parity['tokens']['texts']} texts" in parity
     assert "| train | 40 | 20 | 2 | 6 |" in section(text, "Data")
     assert "left out: 3." in section(text, "Data")
@@ -162,7 +177,7 @@ def test_it_is_markdown_whose_fences_close_and_whose_tables_are_whole(
             fence = "" if fence else mark[0]
     assert fence == ""
     tables = re.findall(r"(?:^\|.*\|\n)+", "\n".join(outside), re.MULTILINE)
-    assert len(tables) == 4
+    assert len(tables) == 5
     for table in tables:
         assert len({row.count("|") for row in table.splitlines()}) == 1
     assert not re.search(r"\n\n\n|[ \t]\n|\{\{|\{%", "\n".join(outside))

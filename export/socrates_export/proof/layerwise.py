@@ -50,10 +50,10 @@ def _renew_buffers(model: Any) -> None:
 
 
 def widen(model: Any, names: Collection[str]) -> None:
-    """Keep the modules of these names in float32: an adapter replaces them by float32 ones of its own."""
-    for path, module in model.named_modules():
-        if path.rpartition(".")[2] in names:
-            module.float()
+    """Keep the tensors of these names in float32: an adapter replaces them by float32 ones of its own."""
+    for name in names:
+        parameter = model.get_parameter(name)
+        parameter.data = parameter.data.float()
 
 
 def widen_when_computed(model: Any) -> None:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from scipy.special import log_softmax
 
 from socrates_export.proof.layerwise import load, widen, widen_when_computed
+from socrates_export.source.lora import WRAPPERS, load_adapter
 from socrates_export.source.merged import open_merged
 from socrates_export.source.nf4 import RoundTripped
 from socrates_fast.errors import MissingDependency
@@ -89,8 +90,12 @@ def _load(base: str, adapter: str | None, merge_base: str) -> tuple[Any, Any]:
         _round_trip(model, base, adapter, merge_base)
     if adapter is not None:
         peft = need("peft", _FEATURE, extra="train")
-        widen(model, peft.PeftConfig.from_pretrained(adapter).modules_to_save or ())
-        adapted = peft.PeftModel.from_pretrained(model, adapter, torch_device="cpu").eval()
+        widen(model, load_adapter(Path(adapter)).replaced)
+        # Without the names that compiling puts in between; PEFT itself would not find the tensors.
+        mapping = {**getattr(model, "_checkpoint_conversion_mapping", {}), WRAPPERS.pattern: ""}
+        adapted = peft.PeftModel.from_pretrained(
+            model, adapter, torch_device="cpu", key_mapping=mapping
+        ).eval()
         model, switch = adapted.get_base_model(), adapted.disable_adapter
     widen_when_computed(model)
     return model, switch

@@ -185,7 +185,12 @@ def _files_table(facts: ReleaseFacts) -> str:
         for kind, fact in ((kind, facts.parity["files"][kind]) for kind in facts.files)
     ]
     rows += [
-        [f"[{file.name}]({quote(file.name)})", "", _size(file.stat().st_size), f"in `{SUMS}`"]
+        [
+            f"[{file.name}]({quote(file.name)})",
+            file.stem.rpartition("-")[2],
+            _size(file.stat().st_size),
+            f"in `{SUMS}`",
+        ]
         for file in facts.others
     ]
     return _table(["file", "type", "size", "sha256"], rows)

@@ -29,7 +29,7 @@ from socrates_export.source.lora_config import CONFIG, LoraConfig, read_config
 from socrates_export.source.safetensors import StoredTensor, read_header
 from socrates_fast.errors import ModelError
 
-__all__ = ["CONFIG", "WEIGHTS", "Adapter", "load_adapter"]
+__all__ = ["CONFIG", "WEIGHTS", "WRAPPERS", "Adapter", "load_adapter"]
 
 WEIGHTS = "adapter_model.safetensors"
 
@@ -37,7 +37,7 @@ _KEY = re.compile(
     r"base_model\.model\.(?P<module>.+?)\.(?P<part>lora_[AB]\.weight|lora_B\.bias|lora_embedding_[AB]|"
     r"lora_magnitude_vector(?:\.weight)?|token_adapter\.trainable_tokens_delta|(?:base_layer\.)?(?:weight|bias))"
 )
-_WRAPPERS = re.compile(r"(?<![^.])(?:_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module)\.")
+WRAPPERS = re.compile(r"(?<![^.])(?:_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module)\.")
 """Names that compiling, sharding and checkpointing put into those of modules."""
 
 _LAYER = re.compile(r"\.layers\.(\d+)\.")
@@ -169,7 +169,7 @@ def load_adapter(folder: Path) -> Adapter:
         raise ModelError(f"{weights}: it holds no LoRA tensors")
     adapter, seen = Adapter(folder, config), set()
     for module, parts in modules.items():
-        name = _WRAPPERS.sub("", module)
+        name = WRAPPERS.sub("", module)
         if name in seen:
             raise ModelError(f"{weights}: {name} is there twice, once as {module}")
         seen.add(name)

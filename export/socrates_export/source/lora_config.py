@@ -137,7 +137,7 @@ def _refuse_unsupported(path: Path, config: Mapping[str, Any]) -> None:
             why = f"cannot be merged: {_UNTIL_CONVERTED}"
         elif key == "init_lora_weights" and value == "loftq":
             why = f"cannot be merged: {_LOFTQ}"
-        raise ModelError(f"{path}: {key} = {value!r} {why}")
+        raise ModelError(f"{path}: {key} = {value!r:.80} {why}")
 
 
 def _adapts_every_layer(config: Mapping[str, Any]) -> bool:
@@ -196,7 +196,7 @@ class _Reader:
         return value
 
     def _wrong(self, key: str, value: Any, expected: str) -> ModelError:
-        return ModelError(f"{self.path}: {key} = {value!r}, where {expected} should be")
+        return ModelError(f"{self.path}: {key} = {value!r:.80}, where {expected} should be")
 
 
 def _indices(values: Any) -> bool:
