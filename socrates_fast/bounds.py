@@ -1,7 +1,7 @@
 """How far an exported file may be from the model that was trained, by type; ``export.parity.bounds`` changes it.
 
-They find a file that is broken: rounding alone stays well below them, on trained models by ten to a thousand times, and
-even on small random ones, which amplify it (docs/exporting.md has the figures). Whether a type of few bits is good enough
+They find a file that is broken: rounding alone stays well below them, on trained models by four to a thousand times,
+and even on small random ones, which amplify it (docs/exporting.md has the figures). Whether a type of few bits is good enough
 for a question is for the person to say who asks it. ``top1`` is open: people's answers are nearly tied on many scales,
 and a tie turns with the last bit.
 """

@@ -1,11 +1,13 @@
 """Docs that cannot go stale: generated pages, the commands that the README names, and their links."""
 
+import json
 import re
 import shlex
 from pathlib import Path
 
 import pytest
 
+from socrates_fast.bounds import DEFAULTS, FIGURES
 from socrates_fast.reference import pages
 from tests.conftest import ROOT, Command
 
@@ -49,6 +51,25 @@ def test_readme_names_verbs_and_flags_that_exist(command: Command) -> None:
 def test_links_lead_somewhere(path: Path) -> None:
     for target in re.findall(r"\]\((?!https?://|#)([^)#]+)", path.read_text(encoding="utf-8")):
         assert (path.parent / target).exists(), f"{path.name}: {target}"
+
+
+def test_bounds_in_the_guide_are_those_built_in() -> None:
+    text = (ROOT / "docs" / "exporting.md").read_text(encoding="utf-8")
+    shown = {
+        cells[0]: {name: float(cell) for name, cell in zip(FIGURES, cells[1:], strict=False)}
+        for cells in ([cell.strip() for cell in line.split("|")[1:]] for line in text.splitlines())
+        if cells and cells[0] in DEFAULTS
+    }
+    assert shown == {kind: {name: bounds[name] for name in FIGURES} for kind, bounds in DEFAULTS.items()}
+
+
+def test_figures_of_the_gate_in_the_guide_are_those_recorded() -> None:
+    record = json.loads((ROOT / "bench/results/parity.jsonl").read_text(encoding="utf-8").splitlines()[-1])
+    text = (ROOT / "docs" / "exporting.md").read_text(encoding="utf-8")
+    for kind, found in record["types"].items():
+        answers = found["answers"]
+        figures = f"{found['logits']['nmse']:.0e} | {answers['kl']:.0e} | {answers['wasserstein']:.4f} | {answers['top1']:.0%}"
+        assert re.search(rf"^\| {kind} \|.*\| {re.escape(figures)} \|", text, re.MULTILINE), kind
 
 
 def test_readme_shows_both_commands_on_its_first_screen() -> None:

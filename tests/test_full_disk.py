@@ -57,12 +57,20 @@ def test_the_data_stage_on_a_full_disk(command: Command, small_disk: Path) -> No
 def test_exporting_to_a_full_disk(command: Command, micro_base: Path, small_disk: Path) -> None:
     quick = ["--set", "export.parity.logits=false", "--quant", "f16"]
     arguments = ("export", "--base", micro_base, "--out", small_disk / "gguf", *quick)
-    refused(command(*arguments), str(small_disk / "gguf"), "No space left on device")
+    refused(command(*arguments), "the disk is full: the files need", "ask for fewer types or another --out")
     assert not [path for path in small_disk.rglob("*") if path.is_file()]
     grow(small_disk)
     again = command(*arguments)
     assert again.code == 0, again.err
-    assert {path.suffix for path in (small_disk / "gguf").iterdir()} == {".gguf", ".json"}
+    assert {path.suffix for path in (small_disk / "gguf").iterdir()} == {".gguf", ".json", ".md", ""}
+
+
+def test_exporting_to_a_disk_that_cannot_be_written(
+    command: Command, micro_base: Path, small_disk: Path
+) -> None:
+    subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
+    outcome = command("export", "--base", micro_base, "--out", small_disk / "gguf", "--quant", "f16")
+    refused(outcome, f"cannot write into {small_disk / 'gguf'}: Read-only file system")
 
 
 def test_training_on_a_full_disk_then_resuming(

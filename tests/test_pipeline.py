@@ -57,7 +57,8 @@ def test_run_makes_everything_it_promises(
     for name in (
         "recipe.yaml", "environment.json", "manifest.json", "log.jsonl", "data/train.parquet", "data/card.json",
         "adapter/adapter_model.safetensors", "adapter/adapter_config.json", "gguf/micro-f16.gguf",
-        "gguf/micro-q8_0.gguf", "gguf/micro-q4_k_m.gguf", "gguf/parity.json", "gguf/base/base-q8_0.gguf",
+        "gguf/micro-q8_0.gguf", "gguf/micro-q4_k_m.gguf", "gguf/parity.json", "gguf/Modelfile", "gguf/README.md",
+        "gguf/SHA256SUMS", "gguf/base/base-q8_0.gguf",
         "evaluation/metrics.json", "evaluation/predictions.parquet", "evaluation/report.html",
         "evaluation/base/metrics.json",
     ):  # fmt: skip
@@ -103,6 +104,8 @@ def test_metrics_and_predictions(
     assert predictions["probabilities"].list.sum().to_list() == pytest.approx([1.0] * 24)
     parity = json.loads((out / "gguf/parity.json").read_text(encoding="utf-8"))
     assert parity["files"]["f16"]["file"] == "micro-f16.gguf"
+    card = (out / "gguf/README.md").read_text(encoding="utf-8")
+    assert f"| `mae` | {metrics['mae']['value']:.3g}" in card.partition("## Evaluation")[2]
     assert parity["answers"]["prompts"] == parity["metrics"]["rows"] > 10
     for kind in ("f16", "q8_0", "q4_k_m"):
         change = parity["metrics"]["types"][kind]["wasserstein.truth"]
@@ -114,7 +117,9 @@ def test_the_runs_own_file_is_verified_on_its_validation_rows(
     finished: tuple[Path, Path, subprocess.CompletedProcess[str]], command: Command
 ) -> None:
     _, out, _ = finished
-    before = {path: path.stat().st_mtime_ns for path in out.rglob("*") if path.is_file() and path.name != ".lock"}
+    before = {
+        path: path.stat().st_mtime_ns for path in out.rglob("*") if path.is_file() and path.name != ".lock"
+    }
     outcome = command("verify", out / "gguf/micro-q8_0.gguf", "--run", out, "--json")
     assert outcome.code == 0, outcome.err
     found = json.loads(outcome.out)
@@ -122,7 +127,9 @@ def test_the_runs_own_file_is_verified_on_its_validation_rows(
     for part in ("tensors", "logits", "answers", "metrics"):
         assert found[part]["types"]["q8_0"] == exported[part]["types"]["q8_0"], part
     assert found["files"]["q8_0"]["sha256"] == exported["files"]["q8_0"]["sha256"]
-    assert {path: path.stat().st_mtime_ns for path in out.rglob("*") if path.is_file() and path.name != ".lock"} == before
+    assert {
+        path: path.stat().st_mtime_ns for path in out.rglob("*") if path.is_file() and path.name != ".lock"
+    } == before
 
 
 def test_second_run_does_nothing_again(

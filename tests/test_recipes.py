@@ -49,6 +49,34 @@ def test_all_faults_at_once_with_line_and_nearest_name(tmp_path: Path) -> None:
     assert "--set model.bas=2: model.bas: unknown key (did you mean base?)" in text
 
 
+def test_bounds_of_the_gate_are_named_by_type_and_figure(tmp_path: Path) -> None:
+    path = tmp_path / "wrong.yaml"
+    path.write_text(
+        "name: x\ndata: {source: synthetic}\nexport:\n  parity:\n    bounds:\n      q8_1: {kl: 1}\n"
+        "      f16: {nmse: -1}\n      q4_k_m:\n        wassersteen: 1\n",
+        encoding="utf-8",
+    )
+    with pytest.raises(RecipeError) as caught:
+        recipes.load(str(path), ["export.parity.bounds.q2.kl=1", "export.parity.f16=1"])
+    text = str(caught.value)
+    for line in (
+        f"{path}:6: export.parity.bounds.q8_1: unknown key (did you mean q8_0?)",
+        f"{path}:7: export.parity.bounds.f16.nmse: Input should be greater than 0",
+        f"{path}:9: export.parity.bounds.q4_k_m.wassersteen: unknown key (did you mean wasserstein?)",
+        "--set export.parity.bounds.q2.kl=1: export.parity.bounds.q2: unknown key (did you mean q2_k?)",
+        "--set export.parity.f16=1: export.parity.f16: unknown key (known here: logits, prompts, answers, bounds)",
+    ):
+        assert line in text, text
+
+
+def test_a_bound_is_set_alone_and_the_others_stay() -> None:
+    bounds = recipes.load("tiny", ["export.parity.bounds.q8_0.kl=0.01"]).export.parity.bounds
+    built_in = recipes.load("tiny").export.parity.bounds
+    assert bounds["q8_0"].kl == 0.01 != built_in["q8_0"].kl
+    assert {**bounds, "q8_0": built_in["q8_0"]} == built_in
+    assert bounds["q8_0"].model_copy(update={"kl": built_in["q8_0"].kl}) == built_in["q8_0"]
+
+
 def test_faults_across_options(tmp_path: Path) -> None:
     path = tmp_path / "wrong.yaml"
     path.write_text("name: x\ndata: {source: table}\n", encoding="utf-8")

@@ -9,7 +9,7 @@ when the gate has passed; whatever stops the export leaves ``out`` as it was.
 """
 
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -110,21 +110,25 @@ def export(
         if verify:
             trained = Trained(base, adapter, making.merge_base)
             gate = run_gate(trained, written, prompts, parity, judge, progress)
-        facts = {kind: _facts(written[kind]) for kind in kinds}
-        content = {**gate, "files": facts, "environment": environment()}
+        content = {**gate, "files": _facts(written), "environment": environment()}
         release = ReleaseFacts(
             name, model, adapter, written, made.others, content, options, run, making.merge_base
         )
-        delivered = deliver(folder, out, write_release(folder, release))
-    files = {kind: out / written[kind].name for kind in kinds}
-    others = [out / path.name for path in made.others]
-    return ExportResult(
-        files, {kind: fact["bytes"] for kind, fact in facts.items()}, content, others, delivered
-    )
+        return _result(release, out, deliver(folder, out, write_release(folder, release)))
 
 
-def _facts(file: Path) -> dict[str, Any]:
-    return {"file": file.name, "bytes": file.stat().st_size, "sha256": sha256_file(file)}
+def _result(release: ReleaseFacts, out: Path, delivered: list[Path]) -> ExportResult:
+    files = {kind: out / file.name for kind, file in release.files.items()}
+    sizes = {kind: fact["bytes"] for kind, fact in release.parity["files"].items()}
+    others = [out / file.name for file in release.others]
+    return ExportResult(files, sizes, dict(release.parity), others, delivered)
+
+
+def _facts(files: Mapping[str, Path]) -> dict[str, dict[str, Any]]:
+    return {
+        kind: {"file": file.name, "bytes": file.stat().st_size, "sha256": sha256_file(file)}
+        for kind, file in files.items()
+    }
 
 
 @contextmanager

@@ -14,6 +14,7 @@ from socrates_fast.prompt import Prompt
 from socrates_fast.recipe import Parity
 from socrates_fast.runs import sha256_file
 
+TEXTS = {PARITY, "Modelfile", "README.md", "SHA256SUMS"}
 Factory = Callable[..., Path]
 
 
@@ -21,7 +22,7 @@ def test_export(base: Path, adapter: Path, prompts: list[Prompt], tmp_path: Path
     told: list[str] = []
     kinds = ["q8_0", "f16", "bf16", "f32", "q4_k_m"]
     result = export(base, adapter, tmp_path, kinds, "m", Parity(), prompts, progress=told.append)
-    assert {path.name for path in tmp_path.iterdir()} == {PARITY, *(f"m-{kind}.gguf" for kind in kinds)}
+    assert {path.name for path in tmp_path.iterdir()} == {*TEXTS, *(f"m-{kind}.gguf" for kind in kinds)}
     assert result.files == {kind: tmp_path / f"m-{kind}.gguf" for kind in kinds}
     assert result.sizes == {kind: file.stat().st_size for kind, file in result.files.items()}
     stored = json.loads((tmp_path / PARITY).read_text())
@@ -56,7 +57,7 @@ def test_without_logits_tokens_are_still_checked(base: Path, prompts: list[Promp
     result = export(base, None, tmp_path, ["q8_0"], "m", Parity(logits=False), prompts)
     assert result.parity["logits"] == "not compared"
     assert result.parity["tokens"]["texts"] > 90
-    assert {path.name for path in tmp_path.iterdir()} == {"m-q8_0.gguf", PARITY}
+    assert {path.name for path in tmp_path.iterdir()} == {"m-q8_0.gguf", *TEXTS}
 
 
 def test_without_the_gate_the_verdict_says_so(base: Path, tmp_path: Path) -> None:
@@ -66,7 +67,7 @@ def test_without_the_gate_the_verdict_says_so(base: Path, tmp_path: Path) -> Non
     stored = json.loads((tmp_path / PARITY).read_text())
     parts = ("tensors", "tokens", "logits", "answers", "metrics")
     assert {stored[part] for part in parts} == {"not compared"}
-    assert {path.name for path in tmp_path.iterdir()} == {"m-f32.gguf", "m-bf16.gguf", PARITY}
+    assert {path.name for path in tmp_path.iterdir()} == {"m-f32.gguf", "m-bf16.gguf", *TEXTS}
 
 
 def test_without_torch(

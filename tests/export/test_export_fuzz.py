@@ -4,6 +4,7 @@ Never another exception, never a hang, never more memory than the file is worth.
 """
 
 import json
+import math
 import struct
 import tracemalloc
 from collections.abc import Callable, Iterator
@@ -105,23 +106,48 @@ def overwrite(data: bytes, place: int, number: int) -> bytes:
     return data[:at] + struct.pack("<Q", number) + data[at + 8 :]
 
 
-def spliced(which: int, key: str, value: Any, twice: bool) -> Damage:
-    """A value of a safetensors header replaced, and the header's length made right again."""
+def edited(data: bytes, edit: Callable[[dict[str, Any], str], None], which: int) -> bytes:
+    """A safetensors file whose header ``edit`` has changed at one of its names, and its length made right again."""
+    length = int.from_bytes(data[:8], "little")
+    try:
+        header = json.loads(data[8 : 8 + length])
+        names = sorted(header.keys() - {"__metadata__"})
+        edit(header, names[which % len(names)])
+    except (ValueError, TypeError, AttributeError, LookupError, ArithmeticError, RecursionError):
+        return data  # something else damaged it before
+    text = json.dumps(header).encode()
+    return len(text).to_bytes(8, "little") + text + data[8 + length :]
 
-    def damage(data: bytes) -> bytes:
-        length = int.from_bytes(data[:8], "little")
-        try:
-            header = json.loads(data[8 : 8 + length])
-            name = sorted(header)[which % len(header)]
-            header[name] = value if key == "whole" else {**header[name], key: value}
-        except (ValueError, TypeError, AttributeError, ZeroDivisionError, RecursionError):
-            return data  # something else damaged it before
-        text = json.dumps(header)
-        if twice:
-            text = text[:-1] + f", {json.dumps(name)}: {{}}}}"
-        return len(text).to_bytes(8, "little") + text.encode() + data[8 + length :]
 
-    return damage
+def reshaped(which: int, how: int) -> Damage:
+    """A tensor of as many elements in another shape, which only the reader's caller can refuse."""
+
+    def edit(header: dict[str, Any], name: str) -> None:
+        shape = header[name]["shape"]
+        count = math.prod(shape)
+        shapes = [shape[::-1], [count], [1, *shape], [count, 1], [2, count // 2], [*shape, 1], [1, 1, count]]
+        header[name]["shape"] = shapes[how % len(shapes)]
+
+    return lambda data: edited(data, edit, which)
+
+
+def renamed(which: int, other: int) -> Damage:
+    """Two tensors with each other's names."""
+
+    def edit(header: dict[str, Any], name: str) -> None:
+        second = sorted(header)[other % len(header)]
+        header[name], header[second] = header[second], header[name]
+
+    return lambda data: edited(data, edit, which)
+
+
+def spliced(which: int, key: str, value: Any) -> Damage:
+    """A value of a safetensors header replaced."""
+
+    def edit(header: dict[str, Any], name: str) -> None:
+        header[name] = value if key == "whole" else {**header[name], key: value}
+
+    return lambda data: edited(data, edit, which)
 
 
 SPLICES: st.SearchStrategy[Damage] = st.builds(
@@ -129,9 +155,11 @@ SPLICES: st.SearchStrategy[Damage] = st.builds(
     st.integers(0, 100),
     st.sampled_from(["dtype", "shape", "data_offsets", "whole", "more"]),
     ODD,
-    st.booleans(),
 )
-SAFETENSORS = st.lists(st.one_of(SPLICES, SPLICES, of_bytes(3000)), min_size=1, max_size=3)
+SWAPS = st.builds(reshaped, st.integers(0, 100), st.integers(0, 6)) | st.builds(
+    renamed, st.integers(0, 100), st.integers(0, 100)
+)
+SAFETENSORS = st.lists(st.one_of(SPLICES, SWAPS, of_bytes(3000)), min_size=1, max_size=3)
 
 
 def damaged(data: bytes, damages: list[Damage]) -> bytes:
@@ -195,6 +223,20 @@ def test_a_damaged_adapter(
             model.slab(spec, 0, spec.shape[0])
 
 
+@pytest.mark.parametrize("which", [0, 1, 2])
+def test_a_tensor_of_an_adapter_in_another_shape(
+    base: Path, adapters: list[Path], tmp_path: Path, which: int
+) -> None:
+    content = (adapters[which] / WEIGHTS).read_bytes()
+    tensors = read_header(adapters[which] / WEIGHTS)
+    for number, (name, tensor) in enumerate(sorted(tensors.items())):
+        for how in range(7):
+            folder = copied(adapters[which], tmp_path / "x", WEIGHTS, reshaped(number, how)(content))
+            if read_header(folder / WEIGHTS)[name].shape != tensor.shape:
+                with pytest.raises(ModelError):
+                    open_merged(base, folder)
+
+
 @FUZZ
 @given(key=st.integers(0, 100), value=ODD, damages=st.lists(of_bytes(1200), max_size=2))
 def test_a_damaged_adapter_config(
@@ -251,6 +293,25 @@ def test_a_damaged_gguf(gguf: bytes, tmp_path: Path, damages: list[Damage]) -> N
         assert header.file_type is None or isinstance(header.file_type, int)
         assert header.context_length is None or isinstance(header.context_length, int)
         assert isinstance(header.name + header.architecture, str)
+
+
+STRING, FLOAT, INT32 = struct.pack("<IQ3s", 8, 3, b"abc"), struct.pack("<If", 6, float("nan")), 5
+
+
+@pytest.mark.parametrize(
+    "value", [STRING, FLOAT, struct.pack("<Ii", INT32, -8), struct.pack("<Ii", INT32, 0)]
+)
+@pytest.mark.parametrize("key", [b"general.alignment", b"general.file_type", b".context_length"])
+def test_a_gguf_with_values_of_other_types(tmp_path: Path, key: bytes, value: bytes) -> None:
+    path = tmp_path / "x.gguf"
+    path.write_bytes(struct.pack("<4sIQQQ", b"GGUF", 3, 0, 1, len(key)) + key + value)
+    if key == b"general.alignment":
+        with pytest.raises(ModelError, match="damaged: general.alignment is"):
+            read_gguf(path)
+    else:
+        header = read_gguf(path)
+        found = header.file_type if key == b"general.file_type" else header.context_length
+        assert found == (None if value in (STRING, FLOAT) else struct.unpack("<i", value[4:])[0])
 
 
 def test_a_gguf_of_arrays_in_arrays(tmp_path: Path) -> None:

@@ -53,6 +53,10 @@ EMBEDDING_FORMS: dict[str, tuple[dict[str, Any], bool]] = {
     "both-tied": ({"target_modules": [*FEW, "embed_tokens"], "ensure_weight_tying": True}, False),
     "dora-embedding": ({"target_modules": [*FEW, "embed_tokens"], "use_dora": True}, True),
     "dora-both": ({"target_modules": [*FEW, "embed_tokens", "lm_head"], "use_dora": True}, True),
+    "dora-both-tied": (
+        {"target_modules": [*FEW, "embed_tokens"], "use_dora": True, "ensure_weight_tying": True},
+        True,
+    ),
     "saved-embedding": ({"modules_to_save": ["embed_tokens"]}, True),
     "saved-output": ({"modules_to_save": ["lm_head"]}, True),
     "saved-both": ({"modules_to_save": ["embed_tokens", "lm_head"]}, True),
@@ -133,7 +137,10 @@ def everything(bases: dict[bool, Path], tmp_path_factory: pytest.TempPathFactory
     return {kind: write_adapter(folder / kind, bases[True], **arguments) for kind, arguments in kinds.items()}
 
 
-@given(st.sampled_from(["dora", "bias", "tokens"]), st.lists(st.integers(0, 511), max_size=6))
+@given(
+    st.sampled_from(["dora", "bias", "tokens"]),
+    st.lists(st.integers(0, 511) | st.sampled_from([3, 5, 6, 300]), max_size=6),
+)
 @settings(max_examples=40, deadline=None)
 def test_any_cutting_into_slabs_gives_the_same_rows(
     bases: dict[bool, Path], everything: dict[str, Path], kind: str, cuts: list[int]

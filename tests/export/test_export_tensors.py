@@ -5,6 +5,7 @@ import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -23,6 +24,7 @@ from socrates_export.write.types import FILE_TYPES
 from socrates_fast.infer.header import read_header
 from tests.export.conftest import write_model
 from tests.export.models import KINDS, write_checkpoint
+from tests.export.peft_models import write_adapter
 
 Factory = Callable[..., Path]
 Rows = NDArray[np.float32]
@@ -151,6 +153,25 @@ def test_an_adapter_that_should_not_be_there_shows_where_rounding_is_less(
     assert all(found[kind].faults for kind in ("f32", "f16", "bf16", "q8_0"))
 
 
+@pytest.mark.parametrize("form", [
+    {"use_dora": True},
+    {"use_dora": True, "target_modules": ["embed_tokens", "o_proj"]},
+    {"target_modules": ["lm_head", "q_proj"]},
+    {"modules_to_save": ["lm_head"], "bias": "all"},
+    {"modules_to_save": ["embed_tokens", "norm"]},
+], ids=str)  # fmt: skip
+@pytest.mark.parametrize("merge_base", ["original", "nf4"])
+def test_every_form_of_adapter_is_in_it_once(
+    base: Path, tmp_path: Path, form: dict[str, Any], merge_base: str
+) -> None:
+    adapter = write_adapter(tmp_path / "adapter", base, **form)
+    model = open_merged(base, adapter, merge_base)
+    files = {kind: tmp_path / f"{kind}.gguf" for kind in ("f16", "q8_0", "q4_k_m")}
+    write_files(model, model_metadata(model, "x"), files)
+    for found in compared(model, files).values():
+        assert found.faults == [] and found.adapter == pytest.approx(1, abs=0.05)
+
+
 def test_a_model_of_another_shape_does_not_fit(base: Path, make_base: Factory, tmp_path: Path) -> None:
     write_model(tmp_path / "x.gguf", make_base(num_hidden_layers=1, intermediate_size=96), None, "f16")
     found = compare_tensors(open_merged(base, None), tmp_path / "x.gguf")
@@ -195,14 +216,14 @@ def test_rows_are_those_of_the_gguf_package(wide: Path, tmp_path: Path) -> None:
 @given(st.integers(0, 10**6), st.sampled_from(["normal", "laplace", "t3", "rows", "outliers"]))
 def test_rounding_explains_what_is_said_and_no_permutation(seed: int, shape: str) -> None:
     rng = np.random.default_rng(seed)
-    rows = {
+    made = {
         "normal": lambda: rng.normal(size=(24, 512)),
         "laplace": lambda: rng.laplace(size=(24, 512)),
         "t3": lambda: rng.standard_t(3, size=(24, 512)),
         "rows": lambda: rng.normal(size=(24, 512)) * np.exp(2 * rng.normal(size=(24, 1))),
         "outliers": lambda: rng.normal(size=(24, 512)) * np.where(np.arange(512) % 64 == 0, 30, 1),
-    }[shape]()
-    rows = np.ascontiguousarray(rows * 0.02, np.float32)
+    }
+    rows: Rows = np.ascontiguousarray(made[shape]() * 0.02, np.float32)
     importance = np.exp(rng.normal(size=512)).astype(np.float32)
     for name, most in LARGEST_ERROR.items():
         for weights in (None, importance):
