@@ -17,7 +17,7 @@ _FIVE_BITS = _bounds(0.2, 0.3, 0.1)
 _FOUR_BITS = _bounds(0.5, 0.8, 0.15)
 
 DEFAULTS: dict[str, dict[str, float | None]] = {
-    "f32": _bounds(1e-9, 1e-6, 1e-4),
+    "f32": _bounds(1e-6, 1e-6, 1e-4),  # llama.cpp looks Gemma's GELU up in a table of float16: 1e-7
     "f16": _bounds(1e-4, 1e-4, 2e-3),
     "bf16": _bounds(1e-3, 5e-3, 0.01),
     "q8_0": _bounds(0.02, 0.05, 0.03),

@@ -291,11 +291,7 @@ def gguf(micro_base: Path, tmp_path_factory: pytest.TempPathFactory) -> bytes:
     from socrates_fast.recipe import Parity
 
     out = tmp_path_factory.mktemp("gguf")
-    return (
-        export(micro_base, None, out, ["f16"], "m", Parity(), [], verify=False)
-        .files["f16"]
-        .read_bytes()
-    )
+    return export(micro_base, None, out, ["f16"], "m", Parity(), [], verify=False).files["f16"].read_bytes()
 
 
 DAMAGED: dict[str, tuple[Callable[[bytes], bytes], str]] = {

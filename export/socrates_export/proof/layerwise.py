@@ -28,8 +28,9 @@ def load(base: Path) -> Any:
     narrow = _NARROW.get(next(iter(stored))) if len(stored) == 1 else None
     dtype = getattr(torch, narrow or "float32")
     model = transformers.AutoModelForCausalLM.from_pretrained(
-        base, dtype=dtype, local_files_only=True, trust_remote_code=False
-    )
+        base, dtype=dtype, local_files_only=True, trust_remote_code=False,
+        attn_implementation="eager",  # the others leave out the cap on Gemma 2's attention
+    )  # fmt: skip
     if narrow:
         _renew_buffers(model)
     return model.eval()
