@@ -15,7 +15,7 @@ demo: $(READY)
 	$(BIN)/socrates-fast demo
 
 test: $(READY)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses auto --dist worksteal
 
 # Compares the export with llama.cpp's own converter, from the source distribution that pip downloads once.
 oracle: $(READY)

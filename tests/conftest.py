@@ -10,6 +10,10 @@ from pathlib import Path
 import pytest
 import yaml
 
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+if "PYTEST_XDIST_WORKER" in os.environ:  # each worker has a core; torch's threads would only fight for it
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 ROOT = Path(__file__).parents[1]
 SHARED_DATA = ROOT.parent / "shared" / "data"
 
@@ -92,6 +96,7 @@ def micro_recipe(micro_base: Path, tmp_path: Path) -> Path:
         "model": {"base": str(micro_base), "max_length": 512},
         "prompt": {"fields": ["age", "ideology"]},
         "train": {"max_steps": 6, "batch_size": 4, "learning_rate": 0.01, "save_steps": 2, "eval_steps": 3},
+        "export": {"parity": {"prompts": 2, "answers": 12}},
         "evaluate": {"limit": 24},
     }
     path = tmp_path / "micro.yaml"

@@ -19,7 +19,8 @@ def test_the_record(command: Command) -> None:
     (one,) = record["exports"]
     assert one["types"] == ["f16", "q4_k_m"] and record["parameters"] > 4e6
     assert one["seconds"]["median"] > 0 < one["arithmetic_seconds"]
-    assert one["over_arithmetic"] == one["seconds"]["median"] / one["arithmetic_seconds"]
+    passed = one["seconds"]["median"] - record["startup_seconds"]
+    assert one["over_arithmetic"] == passed / one["arithmetic_seconds"]
     assert record["cpu"] and record["environment"]["packages"]["llama-cpp-python"]
 
 
@@ -32,7 +33,7 @@ def test_a_shape_or_type_that_does_not_exist(command: Command) -> None:
 
 @pytest.mark.parametrize("shape", ["0.5b", pytest.param("3b", marks=pytest.mark.slow)])
 def test_memory_is_bounded_and_nothing_is_written_twice(shape: str) -> None:
-    record = measure(shape, [("q8_0",), ("f16", "q4_0")], repeats=1, apart=False)
+    record = measure(shape, [("f16", "q8_0")], repeats=1, apart=False)
     for one in record["exports"]:
         assert one["peak_rss"] <= GIB + record["adapter_bytes"]
         # And some progress to the parent; the padding between tensors is a hole.

@@ -5,7 +5,8 @@ Method: a random checkpoint of a real shape with a LoRA adapter of rank 16, on o
 worker is one process that opens, merges and writes all types asked for. The steps apart are what a user would run:
 PEFT's merge_and_unload to a folder, llama.cpp's converter to F16, llama_model_quantize for each type; each a process of
 its own. The arithmetic is ggml_quantize_chunk over as many random elements of the same tensor types, rows in a
-core's cache, on as many threads. All inputs have been read once, so they come from the page cache.
+core's cache, on as many threads; the export is compared with it without its start-up, which is that of an export of
+nothing (Python, tokenizer, headers) and does not grow with the model. All inputs have been read once, so they come from the page cache.
 Output: one JSON record; ``--json`` prints nothing else on stdout.
 Command: socrates-fast bench export --shape 0.5b --json
 """
@@ -63,19 +64,33 @@ def measure(
         write_adapter(folder / "adapter", shape)
         model = open_merged(folder / "base", folder / "adapter")
         steps = _apart(folder, {kind for kinds in sets for kind in kinds}) if apart else {}
-        results = [_one(folder, model, kinds, repeats, steps) for kinds in sets]
+        startup = statistics.median(_export(folder, {}).seconds for _ in range(repeats))
+        results = [_one(folder, model, kinds, repeats, steps, startup) for kinds in sets]
         adapter = (folder / "adapter" / "adapter_model.safetensors").stat().st_size
         parameters = sum(int(np.prod(spec.shape)) for spec in model.specs)
+        where = _file_system(folder)
     return {
         "bench": "export", "shape": shape, "parameters": parameters, "adapter_bytes": adapter,
-        "threads": len(os.sched_getaffinity(0)), "exports": results,
+        "threads": len(os.sched_getaffinity(0)), "file_system": where, "startup_seconds": startup, "exports": results,
         "steps_apart": {name: asdict(step) for name, step in steps.items()},
         "n": repeats, "load_average_at_start": load, "cpu": cpu_name(), "environment": environment(),
     }  # fmt: skip
 
 
+def _file_system(folder: Path) -> str:
+    """The type of the file system that ``folder`` is on (``tmpfs`` is memory)."""
+    mounts = [line.split() for line in Path("/proc/mounts").read_text(encoding="utf-8").splitlines()]
+    types = {mount[1]: mount[2] for mount in mounts}
+    return next(types[str(place)] for place in (folder, *folder.parents) if str(place) in types)
+
+
 def _one(
-    folder: Path, model: MergedModel, kinds: Sequence[str], repeats: int, steps: dict[str, Measured]
+    folder: Path,
+    model: MergedModel,
+    kinds: Sequence[str],
+    repeats: int,
+    steps: dict[str, Measured],
+    startup: float,
 ) -> dict[str, Any]:
     runs, arithmetic = [], []
     files = {kind: folder / "out" / f"x-{kind}.gguf" for kind in kinds}
@@ -93,7 +108,7 @@ def _one(
         "bytes": size,
         "bytes_written": statistics.median(run.written for run in runs),
         "arithmetic_seconds": statistics.median(arithmetic),
-        "over_arithmetic": seconds / statistics.median(arithmetic),
+        "over_arithmetic": (seconds - startup) / statistics.median(arithmetic),
     }
     if steps:
         once = steps["merge"].seconds + steps["convert"].seconds

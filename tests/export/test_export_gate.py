@@ -15,7 +15,12 @@ Factory = Callable[..., Path]
 
 
 @pytest.mark.parametrize(
-    "name", ["qwen3", "llama3", "smollm2", "mistral", "gemma2", "gemma3", "phi3"], ids=lambda name: str(name)
+    "name",
+    ["gemma2"]
+    + [
+        pytest.param(n, marks=pytest.mark.slow)
+        for n in ("qwen3", "llama3", "smollm2", "mistral", "gemma3", "phi3")
+    ],
 )
 def test_an_export_passes_its_own_gate(
     name: str, make_adapter: Factory, prompts: list[Prompt], tmp_path: Path

@@ -64,7 +64,7 @@ def test_what_is_written_is_read_by_the_gguf_package(
     assert not arrays
 
 
-@pytest.mark.parametrize("kind", ["F32", "F16", "BF16", "Q8_0"])
+@pytest.mark.parametrize("kind", ["F32", "F16", "BF16"])
 @given(ROWS)
 @settings(max_examples=30, deadline=None)
 def test_encoding_is_that_of_the_gguf_package(kind: str, rows: NDArray[np.float32]) -> None:

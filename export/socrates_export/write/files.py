@@ -143,6 +143,8 @@ def _write_slabs(
     model: MergedModel, targets: list[_Target], threads: int, total: int, progress: Report | None
 ) -> None:
     """Write every slab to every target, on several threads; the first error stops all."""
+    if not targets:
+        return
     workers = threads or len(os.sched_getaffinity(0))
     done = 0
     waiting: deque[Future[int]] = deque()
