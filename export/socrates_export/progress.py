@@ -12,6 +12,9 @@ Report = Callable[[int, int], None]
 INTERVAL_S = 5.0
 """Least time between two messages about one step."""
 
+EARLY = 0.1
+"""Share of a step before which the time left is not told: loading a model would pass for the pace."""
+
 
 class Step:
     """One step of known length.
@@ -36,5 +39,6 @@ class Step:
         now = time.monotonic()
         if now - self._told >= INTERVAL_S:
             self._told = now
-            left = (now - self._started) / max(done, 1) * (total - done)
-            self._tell(f"{self._what}: {done / max(total, 1):.0%}, {left:,.0f} s left")
+            share = done / max(total, 1)
+            left = (now - self._started) / max(share, EARLY) * (1 - share)
+            self._tell(f"{self._what}: {share:.0%}" + (f", {left:,.0f} s left" if share >= EARLY else ""))
