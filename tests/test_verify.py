@@ -12,7 +12,7 @@ from gguf import GGUFReader
 
 from socrates_fast.data.prepare import prepare_rows, prompts_of
 from socrates_fast.evaluate.run import evaluate
-from socrates_fast.infer import load_predictor
+from socrates_fast.infer.gguf_model import GgufPredictor
 from socrates_fast.infer.header import read_header
 from socrates_fast.judge import judge_by
 from socrates_fast.recipe import Data, PromptOptions, Synthetic
@@ -203,7 +203,7 @@ def test_built_in_prompts_are_all_different_and_closed() -> None:
 def test_the_judge_computes_what_metrics_json_says(files: Path, tmp_path: Path) -> None:
     sides, _ = prepare_rows(Data(source="synthetic", synthetic=Synthetic(studies=3, people=20)))
     rows = sides["train"].sample(40, seed=1)
-    with load_predictor(files / "x-f16.gguf") as predictor:  # type: ignore[attr-defined]
+    with GgufPredictor(files / "x-f16.gguf") as predictor:
 
         def prompts(part: pl.DataFrame) -> Any:
             return prompts_of(part, PromptOptions())

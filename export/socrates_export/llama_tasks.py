@@ -7,7 +7,7 @@ Only ``child`` runs these. Whatever makes llama.cpp abort (more tokens than ``n_
 import ctypes
 import json
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -125,7 +125,7 @@ def logits(
             _apply(loaded, context, lora)
         width = api.llama_vocab_n_tokens(api.llama_model_get_vocab(loaded))
         arrays = {
-            str(index): _decode(context, sequence, wanted, width)
+            str(index): _logits(context, sequence, wanted, width)
             for index, (sequence, wanted) in enumerate(zip(sequences, positions, strict=True))
         }
         api.llama_free(context)
@@ -144,13 +144,15 @@ def _apply(loaded: Any, context: Any, lora: str) -> None:
         raise ExportError(f"llama.cpp refused {lora}")
 
 
-def _decode(
-    context: Any, sequence: Sequence[int], positions: Sequence[int], width: int
-) -> NDArray[np.float32]:
+def decode(context: Any, sequence: Sequence[int], wanted: Set[int]) -> None:
+    """Decode one sequence from an empty memory; logits are computed at the positions in ``wanted``.
+
+    Raises:
+        ExportError: llama.cpp refuses.
+    """
     from llama_cpp import llama_cpp as api
 
     api.llama_memory_clear(api.llama_get_memory(context), True)
-    wanted = set(positions)
     batch = api.llama_batch_init(len(sequence), 0, 1)
     batch.n_tokens = len(sequence)
     for position, token in enumerate(sequence):
@@ -163,6 +165,14 @@ def _decode(
     api.llama_batch_free(batch)
     if code != 0:
         raise ExportError(f"llama_decode returned {code} on {len(sequence)} tokens")
+
+
+def _logits(
+    context: Any, sequence: Sequence[int], positions: Sequence[int], width: int
+) -> NDArray[np.float32]:
+    from llama_cpp import llama_cpp as api
+
+    decode(context, sequence, set(positions))
     rows = [api.llama_get_logits_ith(context, position) for position in positions]
     # The pointers are valid only until the next decode.
     return np.stack([np.ctypeslib.as_array(row, (width,)) for row in rows])

@@ -1,6 +1,5 @@
 """A LoRA GGUF on the base's GGUF computes what the merged GGUF computes; what it cannot hold is refused."""
 
-import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -151,15 +150,12 @@ def test_a_folder_that_cannot_be_written(base: Path, tmp_path: Path) -> None:
 @pytest.mark.oracle
 @pytest.mark.parametrize("kind", ["qwen2", "llama3-old"])
 def test_tensors_are_those_of_the_official_converter(
-    kind: str, checkpoints: Callable[[str], Path], tmp_path: Path
+    kind: str, checkpoints: Callable[[str], Path], llama_cpp: Path, tmp_path: Path
 ) -> None:
-    sdist = os.environ.get("SOCRATES_SDIST")
-    if not sdist:
-        pytest.skip("set SOCRATES_SDIST to the unpacked source distribution of llama-cpp-python 0.3.36")
     folder = checkpoints(kind)
     adapter = write_adapter(tmp_path / "adapter", folder, target_modules=EVERY_LINEAR, r=8, lora_alpha=20)
     theirs = tmp_path / "theirs.gguf"
-    script = Path(sdist) / "vendor" / "llama.cpp" / "convert_lora_to_gguf.py"
+    script = llama_cpp / "convert_lora_to_gguf.py"
     options = ["--base", str(folder), "--outfile", str(theirs), "--outtype", "f32", str(adapter)]
     done = subprocess.run(
         [sys.executable, str(script), *options], capture_output=True, text=True, check=False

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from socrates_export.llama_tasks import loaded_model
+from socrates_export.llama_tasks import decode, loaded_model
 from socrates_export.write.imatrix import write_imatrix
 from socrates_fast.errors import ExportError
 
@@ -115,27 +115,9 @@ def imatrix(model: str, sequences: Sequence[Sequence[int]], dataset: str, out: s
         if not context:
             raise ExportError(f"llama.cpp cannot make a context of {longest} tokens for {model}")
         for done, sequence in enumerate(sequences, start=1):
-            _run(context, sequence)
+            decode(context, sequence, set(range(max(0, len(sequence) - OUTPUTS), len(sequence))))
             if collector.error is not None:
                 raise collector.error
             print(done, len(sequences), flush=True)
         api.llama_free(context)
     write_imatrix(Path(out), dataset, len(sequences), longest, collector.sums)
-
-
-def _run(context: Any, sequence: Sequence[int]) -> None:
-    from llama_cpp import llama_cpp as api
-
-    api.llama_memory_clear(api.llama_get_memory(context), True)
-    batch = api.llama_batch_init(len(sequence), 0, 1)
-    batch.n_tokens = len(sequence)
-    for position, token in enumerate(sequence):
-        batch.token[position] = token
-        batch.pos[position] = position
-        batch.n_seq_id[position] = 1
-        batch.seq_id[position][0] = 0
-        batch.logits[position] = position >= len(sequence) - OUTPUTS
-    code = api.llama_decode(context, batch)
-    api.llama_batch_free(batch)
-    if code != 0:
-        raise ExportError(f"llama_decode returned {code} on {len(sequence)} tokens")
