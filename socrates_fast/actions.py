@@ -75,21 +75,14 @@ def evaluate_model(
     from socrates_fast.evaluate.run import evaluate
     from socrates_fast.infer import load_predictor
 
-    predictor = load_predictor(
-        model, context=options.context, batch=options.batch, threads=options.threads,
-        gpu_layers=options.gpu_layers,
-    )  # fmt: skip
     if Path(model).is_file():
         details = {**details, "model": {"file": Path(model).name, "sha256": sha256_file(Path(model))}}
-    try:
+    settings = options.model_dump(include={"context", "batch", "threads", "gpu_layers"})
+    with load_predictor(model, **settings) as predictor:
         result = evaluate(
             predictor, rows, lambda part: prompts_of(part, prompt), out, title=title, details=details,
             batch=ROWS_AT_ONCE, progress=not console.rich.quiet,
         )  # fmt: skip
-    finally:
-        close = getattr(predictor, "close", None)  # a baseline holds nothing open
-        if close:
-            close()
     return list(result.files)
 
 

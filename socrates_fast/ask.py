@@ -70,13 +70,8 @@ def ask(model: str, question: Question, as_json: bool, **settings: Any) -> Answe
     typed = [name for name in question.demographic if name not in options.fields]
     options = options.model_copy(update={"fields": (*options.fields, *typed)})  # what was typed is shown
     prompt = make_prompt(question.demographic, question.scenario, question.scale, options)
-    predictor = load_predictor(model, **settings)
-    try:
+    with load_predictor(model, **settings) as predictor:
         distribution = predictor.predict([prompt])[0]
-    finally:
-        close = getattr(predictor, "close", None)  # a baseline holds nothing open
-        if close:
-            close()
     if as_json:
         print(json.dumps(as_document(model, distribution)))
         return distribution

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from socrates_fast import __version__
+from socrates_fast.cli_bench import JsonOption, bench_app
 from socrates_fast.errors import SocratesError
 
 if TYPE_CHECKING:
@@ -31,9 +32,6 @@ data_app = typer.Typer(help="Prepare and inspect data.", no_args_is_help=True, r
 recipes_app = typer.Typer(
     help="List, show, copy and check recipes.", no_args_is_help=True, rich_markup_mode=None
 )
-bench_app = typer.Typer(
-    help="Measure, and print comparable records.", no_args_is_help=True, rich_markup_mode=None
-)
 app.add_typer(data_app, name="data")
 app.add_typer(recipes_app, name="recipes")
 app.add_typer(bench_app, name="bench")
@@ -49,7 +47,6 @@ SetOption = Annotated[
 MergeBaseOption = Annotated[
     str | None, typer.Option("--merge-base", metavar="original|nf4", help="What the adapter is added to.")
 ]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout, nothing else.")]
 ThreadsOption = Annotated[int | None, typer.Option("--threads", min=1, help="CPU threads; all by default.")]
 GpuLayersOption = Annotated[int, typer.Option("--gpu-layers", min=-1, help="Layers on the GPU; -1 for all.")]
 
@@ -272,44 +269,6 @@ def recipes_check(path: RecipeArgument, overrides: SetOption = None) -> None:
 
     recipes.load(path, overrides or ())
     print(f"{path}: fine")
-
-
-@bench_app.command("demo")
-def bench_demo(as_json: JsonOption = False) -> None:
-    """Seconds of every stage of the demo, from an empty cache, and what the model learned."""
-    from socrates_bench.demo import measure, print_record
-
-    record = measure()
-    if as_json:
-        print(json.dumps(record))
-    else:
-        print_record(record)
-
-
-@bench_app.command("export")
-def bench_export(
-    shape: Annotated[
-        str, typer.Option("--shape", help="tiny, 0.5b or 3b: Qwen2.5's shapes, random weights.")
-    ] = "0.5b",
-    sets: Annotated[
-        list[str] | None,
-        typer.Option("--quant", help="Types of one export, comma-separated; may be repeated."),
-    ] = None,
-    repeats: Annotated[int, typer.Option("--repeats", min=1, help="Exports of each set; medians count.")] = 3,
-    apart: Annotated[
-        bool, typer.Option("--apart/--no-apart", help="Also run PEFT's merge and llama.cpp's own tools.")
-    ] = True,
-    as_json: JsonOption = False,
-) -> None:
-    """Seconds, memory and bytes of exports, beside the same steps done apart and the bare arithmetic."""
-    from socrates_bench.export import SETS, measure, print_record
-
-    chosen = [tuple(one.split(",")) for one in sets] if sets else SETS
-    record = measure(shape, chosen, repeats, apart)
-    if as_json:
-        print(json.dumps(record))
-    else:
-        print_record(record)
 
 
 @app.command()

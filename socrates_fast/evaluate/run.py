@@ -19,7 +19,6 @@ from rich.progress import (
 )
 from rich.text import Text
 
-from socrates_fast.errors import ScoringError
 from socrates_fast.evaluate.answers import KEYS, Answers, read_answers, read_predictions
 from socrates_fast.evaluate.frame import predictions_frame
 from socrates_fast.evaluate.ragged import Ragged
@@ -120,12 +119,7 @@ def predict(
     with _progress_bar(progress) as bar:
         task = bar.add_task("predict", total=rows.height)
         for part in rows.iter_slices(batch):
-            predicted = predictor.predict(prompts(part))
-            if len(predicted) != part.height:
-                raise ScoringError(
-                    f"{predictor.name} returned {len(predicted)} predictions for {part.height} prompts"
-                )
-            distributions += predicted
+            distributions += predictor.predict(prompts(part))
             bar.advance(task, part.height)
     return predictions_frame(
         rows.select(KEYS),

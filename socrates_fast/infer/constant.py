@@ -1,40 +1,40 @@
 """Baselines that read nothing but the scale."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
 from socrates_fast.errors import ScoringError
-from socrates_fast.infer.predictor import AnswerDistribution, Predictor
+from socrates_fast.infer.predictor import AnswerDistribution, Predictor, Result
 from socrates_fast.prompt import Prompt
 
 
-class UniformPredictor:
+class UniformPredictor(Predictor):
     """Every allowed answer is equally probable."""
 
     name = "uniform"
 
-    def predict(self, prompts: Sequence[Prompt]) -> list[AnswerDistribution]:
-        """One uniform distribution per prompt, in order.
-
-        Raises:
-            ScoringError: a prompt's scale is open.
-        """
-        return [_on_mask(prompt, number, middle=False) for number, prompt in enumerate(prompts)]
+    def stream(self, prompts: Sequence[Prompt]) -> Iterator[tuple[int, Result]]:
+        """Uniform distributions, in order; an error for an open scale."""
+        return _each(prompts, middle=False)
 
 
-class MidpointPredictor:
+class MidpointPredictor(Predictor):
     """All probability on the allowed answer nearest to the middle of the range; two equally near share it."""
 
     name = "midpoint"
 
-    def predict(self, prompts: Sequence[Prompt]) -> list[AnswerDistribution]:
-        """One distribution per prompt, in order.
+    def stream(self, prompts: Sequence[Prompt]) -> Iterator[tuple[int, Result]]:
+        """Midpoint distributions, in order; an error for an open scale."""
+        return _each(prompts, middle=True)
 
-        Raises:
-            ScoringError: a prompt's scale is open.
-        """
-        return [_on_mask(prompt, number, middle=True) for number, prompt in enumerate(prompts)]
+
+def _each(prompts: Sequence[Prompt], middle: bool) -> Iterator[tuple[int, Result]]:
+    for number, prompt in enumerate(prompts):
+        try:
+            yield number, _on_mask(prompt, number, middle)
+        except ScoringError as error:
+            yield number, error
 
 
 def _on_mask(prompt: Prompt, number: int, middle: bool) -> AnswerDistribution:
@@ -42,7 +42,7 @@ def _on_mask(prompt: Prompt, number: int, middle: bool) -> AnswerDistribution:
     if not scale.values:
         raise ScoringError(
             f"prompt {number + 1}: its scale is open ({scale.low} to {scale.high}), and open scales "
-            "are not scored yet; declare the allowed values or leave the task out"
+            "have no such baseline; declare the allowed values or leave the task out"
         )
     values = np.array(scale.values, dtype=np.int64)
     distance = np.abs(2 * values - (scale.low + scale.high))  # doubled, so that it stays an integer

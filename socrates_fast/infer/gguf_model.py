@@ -2,22 +2,21 @@
 
 import os
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from types import TracebackType
 
 from socrates_fast.errors import ScoringError
 from socrates_fast.infer.client import WorkerClient
 from socrates_fast.infer.header import Header, read_header
 from socrates_fast.infer.messages import ModelInfo, Progress, Score, Settings, Stats
-from socrates_fast.infer.predictor import AnswerDistribution
+from socrates_fast.infer.predictor import AnswerDistribution, Predictor, Result
 from socrates_fast.prompt import Prompt
 
 CONTEXT = 4096
 BATCH = 512
 
 
-class GgufPredictor:
+class GgufPredictor(Predictor):
     """Answer distributions from a GGUF file, exact up to llama.cpp's arithmetic.
 
     Args:
@@ -78,6 +77,10 @@ class GgufPredictor:
         """The worker process's id."""
         return self._worker.pid
 
+    def stream(self, prompts: Sequence[Prompt]) -> Iterator[tuple[int, Result]]:
+        """Results as they become known."""
+        yield from enumerate(self.predict(prompts))
+
     def predict(self, prompts: Sequence[Prompt], shared: bool = True) -> list[AnswerDistribution]:
         """One distribution per prompt, in order; identical prompts are scored once.
 
@@ -102,17 +105,6 @@ class GgufPredictor:
         """End the worker process; safe to call again."""
         self._closed = True
         self._worker.close()
-
-    def __enter__(self) -> "GgufPredictor":
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 def available_threads() -> int:

@@ -17,6 +17,7 @@ from socrates_fast.evaluate.answers import read_answers
 from socrates_fast.evaluate.baselines import baseline_frame
 from socrates_fast.evaluate.run import Evaluation, evaluate, evaluate_predictions
 from socrates_fast.infer import AnswerDistribution, Predictor, load_predictor
+from socrates_fast.infer.predictor import Result
 from socrates_fast.prompt import Prompt
 
 Cell = Callable[..., pl.DataFrame]
@@ -29,7 +30,7 @@ def _prompts(rows: pl.DataFrame) -> list[Prompt]:
     ]
 
 
-class _ByNumber:
+class _ByNumber(Predictor):
     """Puts all probability on the answer that the prompt's number picks; remembers its batches."""
 
     name = "by number"
@@ -38,9 +39,9 @@ class _ByNumber:
         self.batches: list[int] = []
         self._lost = lost
 
-    def predict(self, prompts: Sequence[Prompt]) -> list[AnswerDistribution]:
+    def stream(self, prompts: Sequence[Prompt]) -> Iterator[tuple[int, Result]]:
         self.batches.append(len(prompts))
-        return [self._one(prompt) for prompt in prompts[self._lost :]]
+        yield from enumerate(self._one(prompt) for prompt in prompts[self._lost :])
 
     def _one(self, prompt: Prompt) -> AnswerDistribution:
         values = np.array(prompt.scale.values)

@@ -1,0 +1,50 @@
+"""The verbs of ``bench``: measure, and print comparable records. Each imports its work when it is called."""
+
+import json
+from typing import Annotated
+
+import typer
+
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout, nothing else.")]
+
+bench_app = typer.Typer(
+    help="Measure, and print comparable records.", no_args_is_help=True, rich_markup_mode=None
+)
+
+
+@bench_app.command("demo")
+def bench_demo(as_json: JsonOption = False) -> None:
+    """Seconds of every stage of the demo, from an empty cache, and what the model learned."""
+    from socrates_bench.demo import measure, print_record
+
+    record = measure()
+    if as_json:
+        print(json.dumps(record))
+    else:
+        print_record(record)
+
+
+@bench_app.command("export")
+def bench_export(
+    shape: Annotated[
+        str, typer.Option("--shape", help="tiny, 0.5b or 3b: Qwen2.5's shapes, random weights.")
+    ] = "0.5b",
+    sets: Annotated[
+        list[str] | None,
+        typer.Option("--quant", help="Types of one export, comma-separated; may be repeated."),
+    ] = None,
+    repeats: Annotated[int, typer.Option("--repeats", min=1, help="Exports of each set; medians count.")] = 3,
+    apart: Annotated[
+        bool, typer.Option("--apart/--no-apart", help="Also run PEFT's merge and llama.cpp's own tools.")
+    ] = True,
+    as_json: JsonOption = False,
+) -> None:
+    """Seconds, memory and bytes of exports, beside the same steps done apart and the bare arithmetic."""
+    from socrates_bench.export import SETS, measure, print_record
+
+    chosen = [tuple(one.split(",")) for one in sets] if sets else SETS
+    record = measure(shape, chosen, repeats, apart)
+    if as_json:
+        print(json.dumps(record))
+    else:
+        print_record(record)
