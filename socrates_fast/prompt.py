@@ -5,10 +5,13 @@ tokens on; persona and stimulus with special tokens off, so that nothing a respo
 can become a control token. Training and scoring get the same ids because both come from here.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date
+from functools import lru_cache
+from itertools import chain
 from typing import Any
 from unicodedata import normalize
 
@@ -69,6 +72,12 @@ def user_text(persona: str, stimulus: str, order: Order) -> str:
     return f"{TASK_HEAD}\n\n{stimulus.strip()}\n\n{persona}"
 
 
+_NEW_PARAGRAPH = re.compile(r"(?<=\n\n)(?=[^\s/])")
+"""Where a text may be cut; some tokenizers join a full stop, line ends and slashes."""
+
+_REMEMBERED = 4096
+"""Paragraphs whose token ids are remembered."""
+
 _SLOTS = {"system": "\ue000system\ue001", "user": "\ue000user\ue001", "answer": "\ue000answer\ue001"}
 _ROLES = {"system": "system", "user": "user", "answer": "assistant"}
 
@@ -87,6 +96,9 @@ class ChatRenderer:
     A space where the template's text meets ours goes to the text after it, as it does when the whole is tokenised at
     once; a tokenizer that puts a space before each text by itself gets none besides.
 
+    A user's text is tokenised paragraph by paragraph, and what was tokenised is remembered: persona and stimulus recur
+    over the rows of a survey. A tokenizer that joins an empty line and the word after it is given the whole text.
+
     Args:
         template: the Jinja chat template.
         tokenize: the model's tokenizer; never adds BOS or EOS by itself.
@@ -100,6 +112,7 @@ class ChatRenderer:
         self._template = template
         self._variables = dict(variables)
         self.tokenize = tokenize
+        self._ids = lru_cache(maxsize=_REMEMBERED)(lambda text, special: tuple(tokenize(text, special)))
         self._pieces = {False: self._split(False)}
         closing = self.tokenize(self.pieces(False)[-1].lstrip(), True)
         if not closing:
@@ -108,6 +121,12 @@ class ChatRenderer:
         """The token that ends an answer (``<|im_end|>`` in ChatML)."""
         # A newline is one token, except to a tokenizer that puts a space before each text.
         self._space_prefix = len(self.tokenize("\n", False)) > 1
+        # GPT-2's joins the last line end and the word.
+        self._by_paragraph = not self._space_prefix and self.tokenize("a.\n\nb", False) == [
+            *self.tokenize("a.\n\n", False),
+            *self.tokenize("b", False),
+        ]
+        self._own_texts = lru_cache(self._cut_texts)
 
     def pieces(self, with_system: bool) -> list[str]:
         """The template's own text: before the system line (if ``with_system``), the user's, the answer, and after it."""
@@ -142,23 +161,30 @@ class ChatRenderer:
 
     def prompt_ids(self, prompt: Prompt) -> list[int]:
         """Token ids of the prompt, up to and without the answer's first token."""
-        return [token for text, special in self._segments(prompt) for token in self.tokenize(text, special)]
+        parts = (self._ids(text, special) for text, special in self._segments(prompt))
+        return list(chain.from_iterable(parts))
 
-    def _segments(self, prompt: Prompt) -> list[tuple[str, bool]]:
+    def _segments(self, prompt: Prompt) -> Iterator[tuple[str, bool]]:
         """Texts to tokenise one by one, each with whether control tokens in it are recognised."""
-        *pieces, _ = self.pieces(bool(prompt.system))
-        texts = [prompt.system, prompt.user] if prompt.system else [prompt.user]
+        *pieces, last = self._own_texts(bool(prompt.system))
+        texts = (prompt.system, prompt.user) if prompt.system else (prompt.user,)
+        for (own, space), text in zip(pieces, texts, strict=True):
+            yield own, True
+            # llama.cpp does not compose accents as Qwen's own tokenizer does, so it is done before both.
+            whole = space + normalize("NFC", text)
+            for paragraph in _NEW_PARAGRAPH.split(whole) if self._by_paragraph else [whole]:
+                yield paragraph, False
+        yield last[0] + last[1], True
+
+    def _cut_texts(self, with_system: bool) -> list[tuple[str, str]]:
+        """The template's own texts around ours, and the space that each leaves to the text after it."""
+        pieces = self.pieces(with_system)[:-1]
         if self._space_prefix:
             pieces = [
                 piece.removeprefix(" " if index else "").removesuffix(" ")
                 for index, piece in enumerate(pieces)
             ]
-        segments: list[tuple[str, bool]] = []
-        for piece, text in zip(pieces, texts, strict=False):
-            own = piece.removesuffix(" ")
-            # llama.cpp does not compose accents as Qwen's own tokenizer does, so it is done before both.
-            segments += [(own, True), (piece[len(own) :] + normalize("NFC", text), False)]
-        return [*segments, (pieces[-1], True)]
+        return [(piece.removesuffix(" "), " " if piece.endswith(" ") else "") for piece in pieces]
 
     def answer_ids(self, answer: int) -> list[int]:
         """Token ids of an answer as bare integer, without the token that ends it."""

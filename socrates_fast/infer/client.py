@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Generator
 from pathlib import Path
 from typing import IO, BinaryIO, cast
 
@@ -18,6 +18,7 @@ from socrates_fast.infer.messages import (
     Failed,
     ModelInfo,
     Progress,
+    Sample,
     Score,
     Scored,
     Settings,
@@ -29,12 +30,16 @@ _STDERR_LINES = 12
 _CLOSE_SECONDS = 5.0
 
 
+class WorkerDied(ScoringError):
+    """The worker process is gone; the message says what it was doing."""
+
+
 class WorkerClient:
     """A worker process with one GGUF loaded.
 
     Raises:
         ModelError: llama.cpp refuses the file.
-        ScoringError: the process died while loading.
+        WorkerDied: the process died while loading.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -44,11 +49,7 @@ class WorkerClient:
         self._process = _start()
         self._drain = threading.Thread(target=self._keep_stderr, daemon=True)
         self._drain.start()
-        try:
-            self.info = cast(ModelInfo, self._ask(settings, None))
-        except BaseException:
-            self.kill()
-            raise
+        self.info = self._load(settings)
 
     @property
     def alive(self) -> bool:
@@ -60,29 +61,33 @@ class WorkerClient:
         """The process's id."""
         return self._process.pid
 
-    def score(self, request: Score, progress: Callable[[Progress], None] | None) -> Scored:
-        """Have ``request`` scored; ``progress`` is called with every report.
+    def ask(self, request: Score | Sample) -> Generator[Progress | Scored, None, None]:
+        """Have a request done: reports of it, and ``Scored`` at the end.
+
+        Whatever ends the iteration early (Ctrl-C too) ends the process.
 
         Raises:
-            ScoringError: a prompt cannot be scored, or the process died.
+            ScoringError: the request is strict and a prompt cannot be scored.
+            WorkerDied: the process died.
         """
         self._doing = f"scoring {len(request.prompts)} prompts with {self._file}"
-        return cast(Scored, self._ask(request, progress))
-
-    def _ask(self, message: object, progress: Callable[[Progress], None] | None) -> object:
-        """Send a message and wait for its reply. Whatever interrupts us (Ctrl-C too) ends the process."""
         try:
-            self._send(message)
+            self._send(request)
             while isinstance(reply := self._receive(), Progress):
                 self._note(reply)
-                if progress is not None:
-                    progress(reply)
+                yield reply
         except BaseException:
             self.kill()
             raise
-        if isinstance(reply, Failed):
-            raise _rebuilt(reply)
-        return reply
+        yield cast(Scored, _checked(reply))
+
+    def _load(self, settings: Settings) -> ModelInfo:
+        try:
+            self._send(settings)
+            return cast(ModelInfo, _checked(self._receive()))
+        except BaseException:
+            self.kill()
+            raise
 
     def _send(self, message: object) -> None:
         try:
@@ -105,7 +110,7 @@ class WorkerClient:
         for line in cast(BinaryIO, self._process.stderr):
             self._stderr.append(line.decode("utf-8", "replace").strip()[:300])
 
-    def _death(self) -> ScoringError:
+    def _death(self) -> "WorkerDied":
         """The error to raise when the process has closed its pipes."""
         try:
             status = self._process.wait(_CLOSE_SECONDS)
@@ -114,7 +119,7 @@ class WorkerClient:
             status = self._process.wait()
         self._drain.join(_CLOSE_SECONDS)
         lines = " | ".join(line for line in self._stderr if line) or "none"
-        return ScoringError(
+        return WorkerDied(
             f"the llama.cpp worker died ({_cause(status)}) while {self._doing}. Its last lines: {lines}"
         )
 
@@ -137,6 +142,13 @@ class WorkerClient:
         self._drain.join(_CLOSE_SECONDS)
         for stream in (self._process.stdin, self._process.stdout, self._process.stderr):
             _close(stream)
+
+
+def _checked(reply: object) -> object:
+    """The reply, unless it is an error, which is raised."""
+    if isinstance(reply, Failed):
+        raise _rebuilt(reply)
+    return reply
 
 
 def _close(stream: IO[bytes] | None) -> None:

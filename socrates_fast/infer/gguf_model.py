@@ -3,12 +3,25 @@
 import os
 import weakref
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
+from typing import cast
 
 from socrates_fast.errors import ScoringError
-from socrates_fast.infer.client import WorkerClient
+from socrates_fast.infer.client import WorkerClient, WorkerDied
 from socrates_fast.infer.header import Header, read_header
-from socrates_fast.infer.messages import ModelInfo, Progress, Score, Settings, Stats
+from socrates_fast.infer.messages import (
+    Draws,
+    ModelInfo,
+    OpenOptions,
+    Progress,
+    Sample,
+    Score,
+    Scored,
+    Settings,
+    Stats,
+)
+from socrates_fast.infer.plan import BLOCK
 from socrates_fast.infer.predictor import AnswerDistribution, Predictor, Result
 from socrates_fast.prompt import Prompt
 
@@ -27,6 +40,10 @@ class GgufPredictor(Predictor):
         gpu_layers: layers on the GPU where llama.cpp was built with one; -1 for all.
         exact: float32 KV cache and plain attention: as near to a float32 forward pass as the file's weights
             allow, at twice the KV memory.
+        deterministic: a prompt's result does not depend, to the last bit, on what else is scored; slower, because less
+            is shared and decodes are smaller (see ``plan.plan_apart``).
+        open_share: of the probability of all allowed answers, how much of an open scale is to be found.
+        open_budget: most token paths that are read for it, for each prompt.
         progress: called with every report of how far ``predict`` is.
 
     Raises:
@@ -43,6 +60,9 @@ class GgufPredictor(Predictor):
         threads: int | None = None,
         gpu_layers: int = -1,
         exact: bool = False,
+        deterministic: bool = False,
+        open_share: float = OpenOptions.share,
+        open_budget: int = OpenOptions.budget,
         progress: Callable[[Progress], None] | None = None,
     ) -> None:
         self.path = Path(path)
@@ -58,7 +78,13 @@ class GgufPredictor(Predictor):
             threads=_at_least(1, "threads", threads or available_threads()),
             gpu_layers=gpu_layers,
             exact=exact,
+            deterministic=deterministic,
         )
+        if not 0 < open_share < 1:
+            raise ScoringError(f"open_share must be between 0 and 1, not {open_share}")
+        if deterministic:
+            _at_least(BLOCK, "batch, in the deterministic mode,", batch)
+        self._open = OpenOptions(open_share, _at_least(1, "open_budget", open_budget))
         self._closed = False
         self._worker = self._connect()
 
@@ -78,28 +104,87 @@ class GgufPredictor(Predictor):
         return self._worker.pid
 
     def stream(self, prompts: Sequence[Prompt]) -> Iterator[tuple[int, Result]]:
-        """Results as they become known."""
-        yield from enumerate(self.predict(prompts))
+        """Results as they become known, see ``Predictor``. A worker that dies is started again and goes on.
+
+        Raises:
+            ScoringError: the worker died twice without a result between.
+        """
+        yield from self._results(prompts, shared=True, strict=False)
 
     def predict(self, prompts: Sequence[Prompt], shared: bool = True) -> list[AnswerDistribution]:
         """One distribution per prompt, in order; identical prompts are scored once.
 
         Args:
-            prompts: with closed scales.
+            prompts: what to score.
             shared: decode a prefix that prompts share once; False scores each alone, as a reference.
 
         Raises:
-            ScoringError: a prompt cannot be scored (the message has its number), or the worker died.
+            ScoringError: a prompt cannot be scored (the message has its number), or the worker died twice without
+                a result between.
         """
-        if not prompts:
-            return []
+        found = dict(self._results(prompts, shared, strict=True))
+        return [cast(AnswerDistribution, found[number]) for number in range(len(prompts))]
+
+    def sample(
+        self,
+        prompts: Sequence[Prompt],
+        draws: int,
+        *,
+        temperature: float = 0.6,
+        top_p: float = 0.9,
+        seed: int = 0,
+        most: int = 16,
+    ) -> list[Draws]:
+        """Answers drawn as free text, in the prompts' order: what published practice does, to compare with.
+
+        Args:
+            prompts: what to ask.
+            draws: answers to each prompt; identical prompts get the same ones.
+            temperature: of the softmax, above 0.
+            top_p: the likeliest tokens that have this share together are drawn from; in (0, 1].
+            seed: a draw depends on it, on its prompt and its number only.
+            most: tokens of an answer at most.
+
+        Raises:
+            ScoringError: as for ``predict``; or a setting is out of its range.
+        """
+        if not 0 < top_p <= 1 or not temperature > 0:
+            raise ScoringError(
+                f"top_p must be in (0, 1], not {top_p}, and temperature above 0, not {temperature}"
+            )
+        _at_least(1, "draws", draws)
+        request = Sample(tuple(prompts), draws, temperature, top_p, seed, _at_least(1, "most", most))
+        found = dict(self._ask(request)) if prompts else {}
+        return [cast(Draws, found[number]) for number in range(len(prompts))]
+
+    def _results(self, prompts: Sequence[Prompt], shared: bool, strict: bool) -> Iterator[tuple[int, Result]]:
+        """All results; a request that a worker's death cut short is made again for what is missing."""
+        missing, died = dict(enumerate(prompts)), False
+        while missing:
+            request = Score(tuple(missing.values()), tuple(missing), len(prompts), shared, strict, self._open)
+            try:
+                for number, result in self._ask(request):
+                    died = False
+                    del missing[number]
+                    yield number, cast(Result, result)
+            except WorkerDied:
+                if died:
+                    raise
+                died = True
+
+    def _ask(self, request: Score | Sample) -> Iterator[tuple[int, Result | Draws]]:
         if self._closed:
             raise ScoringError(f"{self.path}: this predictor is closed")
-        if not self._worker.alive:  # it died of an earlier call, or was interrupted
+        if not self._worker.alive:  # it died, or was interrupted
             self._worker = self._connect()
-        scored = self._worker.score(Score(tuple(prompts), shared), self._progress)
-        self.stats += scored.stats
-        return list(scored.distributions)
+        with closing(self._worker.ask(request)) as replies:
+            for reply in replies:
+                if isinstance(reply, Scored):
+                    self.stats += reply.stats
+                    return
+                if self._progress is not None:
+                    self._progress(reply)
+                yield from reply.results
 
     def close(self) -> None:
         """End the worker process; safe to call again."""

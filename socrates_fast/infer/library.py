@@ -5,7 +5,8 @@ they are checked here.
 """
 
 import ctypes
-from functools import lru_cache
+from collections.abc import Iterator, Sequence
+from time import perf_counter
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,7 +45,8 @@ class LlamaModel:
         )
         self._batch = Batch(self.limits.batch, SEQUENCES)
         self.info = self._describe(settings)
-        self._ids = lru_cache(maxsize=64)(self._tokenize)  # the template's pieces recur in all prompts
+        self.seconds = 0.0
+        """Time spent in llama.cpp's decoding so far."""
 
     def _load(self, settings: Settings) -> int:
         params = self._llama.llama_model_default_params()
@@ -121,17 +123,35 @@ class LlamaModel:
 
     def tokenize(self, text: str, special: bool) -> list[int]:
         """Ids of ``text`` without BOS or EOS; control tokens in it are recognised only if ``special``."""
-        return list(self._ids(text, special))
-
-    def _tokenize(self, text: str, special: bool) -> tuple[int, ...]:
         data = text.encode("utf-8")
         capacity = len(data) + 8
         while True:
             ids = (ctypes.c_int32 * capacity)()
             count = self._llama.llama_tokenize(self._vocab, data, len(data), ids, capacity, False, special)
             if count >= 0:
-                return tuple(ids[:count])
+                return ids[:count]
             capacity = -count
+
+    def text(self, tokens: Sequence[int]) -> str:
+        """The text of some tokens."""
+        ids = (ctypes.c_int32 * max(1, len(tokens)))(*tokens)
+        capacity = 64
+        while True:
+            data = ctypes.create_string_buffer(capacity)
+            count = self._llama.llama_detokenize(self._vocab, ids, len(tokens), data, capacity, False, False)
+            if count >= 0:
+                return data.raw[:count].decode("utf-8", "replace")
+            capacity = -count
+
+    def token_texts(self) -> Iterator[tuple[int, str]]:
+        """All tokens with their text as the vocabulary has it."""
+        for token in range(self.info.vocabulary):
+            text = self._llama.llama_vocab_get_text(self._vocab, token)
+            yield token, text.decode("utf-8", "replace")
+
+    def ends_answer(self, token: int) -> bool:
+        """Whether the model ends what it says with this token."""
+        return bool(self._llama.llama_vocab_is_eog(self._vocab, token))
 
     def keep(self, sequence: int, length: int) -> None:
         """Forget everything but the first ``length`` tokens of ``sequence``, which becomes sequence 0."""
@@ -179,22 +199,28 @@ class LlamaModel:
         batch.sequence[:count] = first[:, None] + np.arange(SEQUENCES, dtype=np.int32)
         batch.wanted[:count] = 0
         batch.wanted[wanted] = 1
+        started = perf_counter()
         status = self._llama.llama_decode(self._context, batch.view(count))
+        self._llama.llama_synchronize(self._context)
+        self.seconds += perf_counter() - started
         if status != 0:
             raise ScoringError(f"llama_decode failed with code {status}: {self._log.take()}")
 
-    def log_probabilities(self, token: int, columns: NDArray[np.int64]) -> NDArray[np.float64]:
-        """Log-softmax over the vocabulary after a wanted token of the last decode, at ``columns``."""
-        pointer = self._llama.llama_get_logits_ith(self._context, token)
-        row = np.ctypeslib.as_array(pointer, (self.info.vocabulary,))
-        return log_softmax(row, columns)
+    def log_probabilities(self, columns: Sequence[NDArray[np.int64] | None]) -> list[NDArray[np.float64]]:
+        """Log-softmax over the vocabulary after each wanted token of the last decode, at its ``columns`` (None: all)."""
+        if not columns:
+            return []
+        logits = self._llama.llama_get_logits(self._context)
+        rows = np.ctypeslib.as_array(logits, (len(columns), self.info.vocabulary))
+        return [log_softmax(row, wanted) for row, wanted in zip(rows, columns, strict=True)]
 
 
-def log_softmax(row: NDArray[np.float32], columns: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Log-softmax of a row of logits, (V,), at ``columns``, (c,); NaN if the row holds NaN or +inf."""
+def log_softmax(row: NDArray[np.float32], columns: NDArray[np.int64] | None) -> NDArray[np.float64]:
+    """Log-softmax of a row of logits, (V,), at ``columns``, (c,), or at all; NaN if the row holds NaN or +inf."""
     highest = row.max()
     with np.errstate(invalid="ignore"):  # inf - inf: the NaN is reported with the prompt's number
-        total = np.exp(row - highest).sum(dtype=np.float64)
-        picked = row[columns].astype(np.float64) - float(highest)
-    found: NDArray[np.float64] = picked - np.log(total)
+        weights = row - highest
+        total = np.exp(weights, out=weights).sum(dtype=np.float64)
+        picked = (row if columns is None else row[columns]).astype(np.float64)
+        found: NDArray[np.float64] = picked - (float(highest) + np.log(total))
     return found

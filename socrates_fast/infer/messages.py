@@ -5,7 +5,7 @@ import struct
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from socrates_fast.infer.predictor import AnswerDistribution
+from socrates_fast.infer.predictor import Result
 from socrates_fast.prompt import Prompt
 
 _LENGTH = struct.Struct("<Q")
@@ -22,6 +22,7 @@ class Settings:
         threads: CPU threads.
         gpu_layers: layers on the GPU, where llama.cpp was built with one; -1 for all.
         exact: float32 KV cache and plain attention.
+        deterministic: a prompt's result does not depend on the others.
     """
 
     path: str
@@ -30,6 +31,7 @@ class Settings:
     threads: int
     gpu_layers: int
     exact: bool
+    deterministic: bool = False
 
 
 @dataclass(frozen=True)
@@ -55,12 +57,14 @@ class Stats:
         unique: different ones among them.
         tokens_asked: tokens of every prompt plus the steps into its answer trie, as if each were alone.
         tokens_computed: tokens that llama.cpp computed.
+        decode_seconds: time inside llama.cpp's decoding.
     """
 
     prompts: int = 0
     unique: int = 0
     tokens_asked: int = 0
     tokens_computed: int = 0
+    decode_seconds: float = 0.0
 
     def __add__(self, other: "Stats") -> "Stats":
         return Stats(
@@ -68,15 +72,76 @@ class Stats:
             self.unique + other.unique,
             self.tokens_asked + other.tokens_asked,
             self.tokens_computed + other.tokens_computed,
+            self.decode_seconds + other.decode_seconds,
         )
 
 
 @dataclass(frozen=True)
+class OpenOptions:
+    """When the expansion of an open or very wide scale ends, for one prompt.
+
+    Attributes:
+        share: of the probability of all allowed answers, found ones over found and possible ones.
+        budget: most token paths that are read.
+    """
+
+    share: float = 0.99
+    budget: int = 512
+
+
+@dataclass(frozen=True)
 class Score:
-    """A request: the prompts, and whether to share prefixes (False: each alone, the reference)."""
+    """A request.
+
+    Attributes:
+        prompts: what to score.
+        numbers: of the prompts, by which results and messages name them; ascending.
+        total: prompts of the whole job, of which these may be the rest.
+        shared: share prefixes; False scores each prompt alone, as a reference.
+        strict: the first prompt that cannot be scored ends the request with its error.
+        open: for open scales.
+    """
 
     prompts: tuple[Prompt, ...]
+    numbers: tuple[int, ...]
+    total: int
     shared: bool = True
+    strict: bool = True
+    open: OpenOptions = OpenOptions()
+
+
+@dataclass(frozen=True)
+class Draws:
+    """Answers that were drawn as free text.
+
+    Attributes:
+        texts: what the model wrote, as drawn.
+        answers: the integer that each text is, on the scale; None where it is none.
+    """
+
+    texts: tuple[str, ...]
+    answers: tuple[int | None, ...]
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A request for answers as free text.
+
+    Attributes:
+        prompts: what to ask.
+        draws: answers to each.
+        temperature: of the softmax, above 0.
+        top_p: the likeliest tokens that have this share together are drawn from.
+        seed: of the draws; they depend on it, the prompt and their number only.
+        most: tokens of an answer at most.
+    """
+
+    prompts: tuple[Prompt, ...]
+    draws: int
+    temperature: float
+    top_p: float
+    seed: int
+    most: int
 
 
 @dataclass(frozen=True)
@@ -84,11 +149,12 @@ class Progress:
     """How far a request is.
 
     Attributes:
-        prompts_done: prompts whose distribution is known.
-        prompts: prompts in the request.
+        prompts_done: prompts whose result is known.
+        prompts: prompts of the whole job.
         tokens_computed: so far.
         tokens_asked: of the whole request (see Stats).
         current: numbers (from 0) of the prompts being decoded now; of identical ones, the first.
+        results: what became known since the last report, by the prompt's number.
     """
 
     prompts_done: int
@@ -96,13 +162,13 @@ class Progress:
     tokens_computed: int
     tokens_asked: int
     current: tuple[int, ...]
+    results: tuple[tuple[int, Result | Draws], ...] = ()
 
 
 @dataclass(frozen=True)
 class Scored:
-    """A reply: one distribution per prompt, in order."""
+    """The end of a request: all results were reported."""
 
-    distributions: tuple[AnswerDistribution, ...]
     stats: Stats
 
 

@@ -7,11 +7,15 @@ one stays in the KV cache. Together the groups compute each node of the prefix t
 speed only: any order gives right results.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 
 import numpy as np
 from numpy.typing import NDArray
+
+BLOCK = 64
+"""Tokens of a block in the deterministic mode (see ``plan_apart``): small enough to share, large enough to be quick."""
 
 
 @dataclass(frozen=True)
@@ -21,21 +25,24 @@ class Path:
     Attributes:
         job: the prompt that it belongs to.
         tokens: shape (n,), int32; n >= 1.
-        outputs: position in ``tokens`` to node of the job's answer trie; at least one.
+        outputs: position in ``tokens`` to what is read there, by the job's own numbers (nodes of its answer trie).
+        columns: by those numbers, the token ids whose log probabilities are read; None reads the whole vocabulary.
     """
 
     job: int
     tokens: NDArray[np.int32]
     outputs: dict[int, int]
+    columns: Sequence[NDArray[np.int64] | None] = ()
 
 
 @dataclass(frozen=True)
 class Output:
-    """A row of next-token probabilities to read: the group's token number, the job, its trie's node."""
+    """A row of next-token probabilities to read: the group's token number, the job, its node and that node's columns."""
 
     token: int
     job: int
     node: int
+    columns: NDArray[np.int64] | None = None
 
 
 @dataclass(frozen=True)
@@ -51,6 +58,7 @@ class Group:
         last: last such sequence (they are consecutive); (n,), int32.
         outputs: rows to read, ascending by token.
         jobs: the jobs of its paths, ascending, once each.
+        end: tokens of its last path, which the next group may go on from.
     """
 
     kept: int
@@ -61,6 +69,7 @@ class Group:
     last: NDArray[np.int32]
     outputs: list[Output]
     jobs: list[int]
+    end: NDArray[np.int32]
 
 
 @dataclass(frozen=True)
@@ -73,37 +82,77 @@ class Limits:
     outputs: int
 
 
-def plan(paths: Iterable[Path], limits: Limits) -> Iterator[Group]:
-    """Cut ``paths`` into groups that respect ``limits``; each path alone must fit into the cells."""
+def plan(paths: Iterable[Path], limits: Limits, cached: NDArray[np.int32] | None = None) -> Iterator[Group]:
+    """Cut ``paths`` into groups that respect ``limits``; each path alone must fit into the cells.
+
+    Args:
+        paths: what to read, best in sorted order.
+        limits: of the context.
+        cached: tokens of the path that the cache holds; None for an empty cache.
+    """
     members: list[tuple[Path, int]] = []
-    previous: Path | None = None
+    new = 0
     for path in paths:
-        shared = shared_length(previous, path)
-        if members and not _fits(members, path, shared, limits):
+        shared = shared_length(cached, path)
+        added = len(path.tokens) - shared
+        if members and not _fits(members, new + added, limits):
             yield group(members)
-            members = []
+            members, new = [], 0
         members.append((path, shared))
-        previous = path
+        new += added
+        cached = path.tokens
     if members:
         yield group(members)
 
 
-def shared_length(previous: Path | None, path: Path) -> int:
-    """Leading tokens that ``path`` need not compute after ``previous``; those it must read are computed."""
-    if previous is None:
+def plan_apart(
+    paths: Iterable[Path],
+    limits: Limits,
+    block: int,
+    cached: NDArray[np.int32] | None = None,
+    shared: bool = True,
+) -> Iterator[Group]:
+    """Groups in which what a job computes does not depend on the other jobs, down to the shapes of its decodes.
+
+    A prompt is decoded in blocks of ``block`` tokens, counted from its beginning, one decode each; the rest of it
+    goes with its answers' steps, in decodes of their own. Before each decode the cache holds exactly the tokens of the
+    prompt before it. Jobs share whole blocks only, so whether one was computed now or for an earlier job cannot be seen.
+
+    Args:
+        paths: what to read, all paths of a job one after the other, which begin with the same prompt.
+        limits: of the context.
+        block: tokens; at most ``limits.batch``.
+        cached: tokens of the path that the cache holds; None for an empty cache.
+        shared: go on from what the cache holds; False computes each job from nothing.
+    """
+    for _, job_paths in groupby(paths, key=lambda path: path.job):
+        job = list(job_paths)
+        blocks = (
+            min(job[0].outputs) // block * block
+        )  # the last token of a prompt is read, so never in a block
+        known = shared_length(cached, job[0]) // block * block if shared else 0
+        for start in range(min(known, blocks), blocks, block):
+            yield group([(Path(job[0].job, job[0].tokens[: start + block], {}), start)])
+        yield from plan(job, limits, job[0].tokens[:blocks])
+        cached = job[-1].tokens
+
+
+def shared_length(cached: NDArray[np.int32] | None, path: Path) -> int:
+    """Leading tokens that ``path`` need not compute after ``cached``; those it must read are computed."""
+    if cached is None:
         return 0
-    length = min(len(previous.tokens), *path.outputs)
-    differs = np.flatnonzero(previous.tokens[:length] != path.tokens[:length])
-    return int(differs[0]) if len(differs) else length
+    length = min(len(cached), *path.outputs)
+    differs = cached[:length] != path.tokens[:length]
+    first = int(differs.argmax()) if length else 0
+    return first if length and differs[first] else length
 
 
-def _fits(members: list[tuple[Path, int]], path: Path, shared: int, limits: Limits) -> bool:
-    """Whether ``path`` can join: one more sequence, enough cells, and no further decode."""
-    new = [len(member.tokens) - length for member, length in members]
-    total = sum(new) + len(path.tokens) - shared
-    room = -(-new[0] // limits.batch) * limits.batch  # a long first path leaves its last decode unfilled
-    kept = members[0][1]
-    return len(members) < limits.sequences and total <= room and kept + total <= limits.cells
+def _fits(members: list[tuple[Path, int]], new: int, limits: Limits) -> bool:
+    """Whether one path more can join, with ``new`` tokens to compute in all: a sequence, cells, no further decode."""
+    path, kept = members[0]
+    first = len(path.tokens) - kept
+    room = -(-first // limits.batch) * limits.batch  # a long first path leaves its last decode unfilled
+    return len(members) < limits.sequences and new <= room and kept + new <= limits.cells
 
 
 def group(members: list[tuple[Path, int]]) -> Group:
@@ -113,7 +162,12 @@ def group(members: list[tuple[Path, int]]) -> Group:
     fresh = [path.tokens[length:] for path, length in members]
     starts = np.cumsum([0, *map(len, fresh)])
     outputs = [
-        Output(int(starts[number]) + position - length, path.job, node)
+        Output(
+            int(starts[number]) + position - length,
+            path.job,
+            node,
+            path.columns[node] if path.columns else None,
+        )
         for number, (path, length) in enumerate(members)
         for position, node in sorted(path.outputs.items())
     ]
@@ -126,6 +180,7 @@ def group(members: list[tuple[Path, int]]) -> Group:
         last=np.concatenate([_last_owner(number, len(ids), shared) for number, ids in enumerate(fresh)]),
         outputs=outputs,
         jobs=sorted({path.job for path, _ in members}),
+        end=members[-1][0].tokens,
     )
 
 
@@ -150,5 +205,5 @@ def chunks(group: Group, limits: Limits) -> Iterator[slice]:
         if read + limits.outputs < len(wanted):
             stop = min(stop, wanted[read + limits.outputs])
         yield slice(start, stop)
-        read += sum(start <= token < stop for token in wanted[read : read + limits.outputs])
+        read += sum(token < stop for token in wanted[read : read + limits.outputs])
         start = stop

@@ -1,135 +1,139 @@
-"""Prompts to answer distributions, inside the worker: render, dedupe, plan, decode, read.
+"""Prompts to results, inside the worker: render, dedupe, sort, decode, read.
 
 Identical prompts are scored once. The others are sorted by token ids so that the plan (plan.py) computes each
-shared prefix once, and the few tokens that multi-token answers need (trie.py) ride in the same decodes.
+shared prefix once, and the few tokens that multi-token answers need (trie.py) ride in the same decodes. Open scales
+come after the others, prompt by prompt, because what they read depends on what was read before (open_scale.py).
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
 from socrates_fast.errors import ModelError, ScoringError
+from socrates_fast.infer.decoder import Decoder
+from socrates_fast.infer.feed import Feed
 from socrates_fast.infer.library import LlamaModel
-from socrates_fast.infer.messages import Progress, Scored, Stats
-from socrates_fast.infer.plan import Group, Path, chunks, group, plan
-from socrates_fast.infer.predictor import AnswerDistribution
-from socrates_fast.infer.trie import AnswerTrie
+from socrates_fast.infer.messages import Draws, Progress, Sample, Score, Stats
+from socrates_fast.infer.open_scale import Expansion, Numerals, is_numeral
+from socrates_fast.infer.plan import Group, Path
+from socrates_fast.infer.predictor import Result
+from socrates_fast.infer.sampling import draw, read_answer
+from socrates_fast.infer.trie import AnswerTrie, TokenPath, normalised
 from socrates_fast.prompt import ChatRenderer, Prompt
+
+WIDE = 10_001
+"""Closed scales with more answers than this are expanded like open ones, not read whole."""
 
 
 @dataclass
 class Job:
     """One of the different prompts of a request: where it occurs, its tokens, its answers, what was read."""
 
+    prompt: Prompt
     numbers: list[int]
     ids: NDArray[np.int32]
-    trie: AnswerTrie
+    trie: AnswerTrie | None
     rows: dict[int, NDArray[np.float64]] = field(default_factory=dict)
 
     @property
     def tokens_asked(self) -> int:
         """Tokens that one occurrence takes when scored alone: the prompt and the steps into the trie."""
-        return len(self.ids) + len(self.trie.nodes) - 1
-
-    def distribution(self) -> AnswerDistribution:
-        """The answer distribution, once every node's row was read."""
-        logs = self.trie.log_probabilities([self.rows[node] for node in range(len(self.rows))])
-        return normalised(self.trie.values, logs)
-
-
-def normalised(values: NDArray[np.int64], logs: NDArray[np.float64]) -> AnswerDistribution:
-    """The distribution over ``values``, (k,), from log probabilities whose sum is the answer mass.
-
-    Raises:
-        ScoringError: the mass is zero or not a number.
-    """
-    highest = float(np.max(logs))
-    if not np.isfinite(highest):
-        raise ScoringError(
-            "the model gives no probability at all to any answer on the scale"
-            if highest == -np.inf
-            else "the model's probabilities are not numbers (NaN); the file is damaged, or its type or "
-            "the backend's overflows"
-        )
-    weights = np.exp(logs - highest)
-    mass = float(weights.sum() * np.exp(highest))
-    return AnswerDistribution(values, weights / weights.sum(), min(mass, 1.0))
+        return len(self.ids) + (len(self.trie.nodes) - 1 if self.trie else 0)
 
 
 class Scorer:
     """Scores prompts with one loaded GGUF.
 
+    Args:
+        model: the model.
+        deterministic: a prompt's result does not depend on the others.
+
     Raises:
         ModelError: the file's chat template is missing or cannot be rendered.
     """
 
-    def __init__(self, model: LlamaModel) -> None:
+    def __init__(self, model: LlamaModel, deterministic: bool) -> None:
         self._model = model
+        self._decoder = Decoder(model, deterministic)
         template, variables = model.chat_template, model.template_variables
         try:
             self._renderer = ChatRenderer(template, model.tokenize, variables)
         except ModelError as error:
             raise ModelError(f"{model.path}: {error}") from error
         self._tries: dict[tuple[int, ...], AnswerTrie] = {}
+        self._numerals: dict[tuple[int, int], Numerals] = {}
 
-    def score(self, prompts: Sequence[Prompt], shared: bool, report: Callable[[Progress], None]) -> Scored:
-        """One distribution per prompt, in order.
-
-        Args:
-            prompts: with closed scales.
-            shared: share prefixes; False scores each row of probabilities alone, as a reference.
-            report: called before each group of prompts is decoded.
+    def score(self, request: Score, report: Callable[[Progress], None]) -> Stats:
+        """Score a request; every prompt's result is reported once, as soon as it is known.
 
         Raises:
-            ScoringError: a prompt cannot be scored; the message has its number, counted from 1.
+            ScoringError: the request is strict, and a prompt cannot be scored; or llama.cpp fails.
         """
-        jobs = self._jobs(prompts)
-        asked = sum(job.tokens_asked * len(job.numbers) for job in jobs)
-        groups = self._shared_groups(jobs) if shared else self._lone_groups(jobs)
-        found: dict[int, AnswerDistribution] = {}
-        computed, done, last_sequence = 0, 0, 0
-        for step in groups:
-            current = tuple(jobs[number].numbers[0] for number in step.jobs)
-            report(Progress(done, len(prompts), computed, asked, current))
-            self._decode(step, jobs, last_sequence)
-            last_sequence = len(step.cached) - 1
-            computed += len(step.tokens)
-            for number in step.jobs:
-                done += self._finish(jobs[number], len(prompts), found)
-        report(Progress(done, len(prompts), computed, asked, ()))
-        distributions = tuple(found[number] for number in range(len(prompts)))
-        return Scored(distributions, Stats(len(prompts), len(jobs), asked, computed))
+        feed = self._feed(request.numbers, request.total, request.strict, report)
+        jobs = self._jobs(request.prompts, feed)
+        feed.asked = sum(job.tokens_asked * len(job.numbers) for job in jobs)
+        self._score_closed([job for job in jobs if job.trie], feed, request.shared)
+        for job in jobs:
+            if job.trie is None:
+                self._expand(job, request, feed)
+        return feed.finished(len(jobs))
 
-    def _jobs(self, prompts: Sequence[Prompt]) -> list[Job]:
-        """The different prompts, sorted by token ids."""
-        jobs: dict[tuple[bytes, tuple[int, ...]], Job] = {}
+    def sample(self, request: Sample, report: Callable[[Progress], None]) -> Stats:
+        """Draw answers as free text; every prompt's ``Draws`` are reported once."""
+        feed = self._feed(range(len(request.prompts)), len(request.prompts), True, report)
+        jobs = self._jobs(request.prompts, feed)
+        for job in jobs:
+            feed.asked += len(job.ids) * request.draws * len(job.numbers)
+
+            def rows(tails: list[TokenPath], job: Job = job) -> dict[TokenPath, NDArray[np.float64]]:
+                return self._read_after(job, tails, None, feed, True)
+
+            paths = draw(request, job.ids, rows, self._model.ends_answer)
+            texts = tuple(self._model.text(path) for path in paths)
+            answers = tuple(read_answer(text, job.prompt.scale) for text in texts)
+            feed.settle(job.numbers, Draws(texts, answers))
+        return feed.finished(len(jobs))
+
+    def _feed(
+        self, numbers: Sequence[int], total: int, strict: bool, report: Callable[[Progress], None]
+    ) -> Feed:
+        return Feed(numbers, total, strict, report, lambda: (self._decoder.computed, self._model.seconds))
+
+    # --- prompts ----------------------------------------------------------------------------------------
+
+    def _jobs(self, prompts: Sequence[Prompt], feed: Feed) -> list[Job]:
+        """The different prompts, sorted by token ids; those that cannot be rendered are settled."""
+        jobs: dict[tuple[object, ...], Job] = {}
         for number, prompt in enumerate(prompts):
             try:
                 ids, trie = self._render(prompt)
             except ScoringError as error:
-                raise ScoringError(f"{_place(number, len(prompts))}: {error}") from error
-            key = (
-                ids.astype(">u4").tobytes(),
-                trie_key(prompt),
-            )  # big-endian bytes sort as numbers
-            jobs.setdefault(key, Job([], ids, trie)).numbers.append(number)
+                feed.settle([number], error)
+                continue
+            scale = prompt.scale
+            answers = (scale.low, scale.high) if scale.values is None else scale.values
+            # Big-endian bytes sort as numbers.
+            key = (ids.astype(">u4").tobytes(), scale.values is None, answers)
+            jobs.setdefault(key, Job(prompt, [], ids, trie)).numbers.append(number)
         return [jobs[key] for key in sorted(jobs)]
 
-    def _render(self, prompt: Prompt) -> tuple[NDArray[np.int32], AnswerTrie]:
-        trie = self._trie(trie_key(prompt))
+    def _render(self, prompt: Prompt) -> tuple[NDArray[np.int32], AnswerTrie | None]:
+        values = prompt.scale.values
+        trie = self._trie(values) if values is not None and len(values) <= WIDE else None
+        steps = trie.depth if trie else len(str(prompt.scale.high)) + 1
         try:
             ids = self._renderer.prompt_ids(prompt)
         except UnicodeEncodeError as error:
             raise ScoringError(f"its text is not valid Unicode: {error}") from error
         info = self._model.info
         longest = min(info.context, info.trained_context)
-        if len(ids) + trie.depth > longest:
-            steps = f" and {trie.depth} more for its answers" if trie.depth else ""
+        if len(ids) + steps > longest:
+            more = f" and {steps} more for its answers" if steps else ""
             larger = info.context < info.trained_context
             raise ScoringError(
-                f"it has {len(ids)} tokens{steps}, and at most {longest} fit (context {info.context}, "
+                f"it has {len(ids)} tokens{more}, and at most {longest} fit (context {info.context}, "
                 f"model trained for {info.trained_context}); shorten the stimulus"
                 + (" or ask for a larger context" if larger else "")
             )
@@ -141,67 +145,91 @@ class Scorer:
             self._tries[values] = AnswerTrie(answers, self._renderer.end_id)
         return self._tries[values]
 
-    def _shared_groups(self, jobs: list[Job]) -> Iterator[Group]:
+    # --- closed scales ----------------------------------------------------------------------------------
+
+    def _score_closed(self, jobs: list[Job], feed: Feed, shared: bool) -> None:
         paths = (
-            _path(number, job, leaf.path, leaf.nodes)
+            _path(number, job.ids, leaf.path, leaf.nodes, job.trie.columns)
             for number, job in enumerate(jobs)
+            if job.trie
             for leaf in job.trie.leaves
         )
-        return plan(paths, self._model.limits)
 
-    def _lone_groups(self, jobs: list[Job]) -> Iterator[Group]:
-        """Each row of probabilities from a decode that begins with an empty cache."""
-        for number, job in enumerate(jobs):
-            for node, steps in enumerate(job.trie.nodes):
-                yield group([(_path(number, job, steps, {len(steps): node}), 0)])
+        def tell(step: Group) -> None:
+            feed.tell([jobs[number].numbers[0] for number in step.jobs])
 
-    def _decode(self, step: Group, jobs: list[Job], last_sequence: int) -> None:
-        """Run one group and keep the log probabilities that its jobs asked for."""
-        model = self._model
-        model.keep(last_sequence, step.kept)
-        for sequence, length in enumerate(step.cached):
-            if sequence and length:
-                model.copy(sequence, length)
-        for part in chunks(step, model.limits):
-            outputs = [o for o in step.outputs if part.start <= o.token < part.stop]
-            wanted = [output.token - part.start for output in outputs]
-            model.decode(step.tokens[part], step.positions[part], step.first[part], step.last[part], wanted)
-            for output, token in zip(outputs, wanted, strict=True):
-                job = jobs[output.job]
-                columns = job.trie.columns[output.node]
-                job.rows[output.node] = model.log_probabilities(token, columns)
+        for step, rows in self._decoder.read(paths, tell, shared):
+            for row in rows:
+                jobs[row.job].rows[row.node] = row.logs
+            for number in step.jobs:
+                _finish(jobs[number], feed)
 
-    def _finish(self, job: Job, total: int, found: dict[int, AnswerDistribution]) -> int:
-        """Settle a job whose rows are all read; returns how many prompts that settles."""
-        if len(job.rows) < len(job.trie.nodes):
-            return 0
+    # --- open scales and draws --------------------------------------------------------------------------
+
+    def _expand(self, job: Job, request: Score, feed: Feed) -> None:
+        scale = job.prompt.scale
+        before = self._decoder.computed
         try:
-            distribution = job.distribution()
+            numerals = self._numerals_of(scale.low, scale.high)
+            expansion = Expansion(numerals, request.open)
+            while paths := expansion.next_paths():
+                rows = self._read_after(job, list(paths), numerals.columns, feed, request.shared)
+                for path, reach in paths.items():
+                    expansion.take(path, reach, rows[path])
+            feed.settle(job.numbers, expansion.distribution(scale.values))
         except ScoringError as error:
-            raise ScoringError(f"{_place(job.numbers[0], total)}: {error}") from error
-        job.rows.clear()
-        found.update(dict.fromkeys(job.numbers, distribution))
-        return len(job.numbers)
+            feed.settle(job.numbers, error)
+        steps = max(0, self._decoder.computed - before - len(job.ids))
+        feed.asked += steps * len(job.numbers)
+
+    def _numerals_of(self, low: int, high: int) -> Numerals:
+        if (low, high) not in self._numerals:
+            texts = {token: text for token, text in self._model.token_texts() if is_numeral(text)}
+            self._numerals[low, high] = Numerals(
+                low, high, texts, lambda text: self._renderer.tokenize(text, False), self._renderer.end_id
+            )
+        return self._numerals[low, high]
+
+    def _read_after(
+        self,
+        job: Job,
+        tails: list[TokenPath],
+        columns: NDArray[np.int64] | None,
+        feed: Feed,
+        shared: bool,
+    ) -> dict[TokenPath, NDArray[np.float64]]:
+        """Log probabilities of ``columns`` (None: of all tokens) after the prompt and each of ``tails``."""
+        tails = sorted(tails)
+        paths = [
+            _path(0, job.ids, tail, {len(tail): at}, [columns] * len(tails)) for at, tail in enumerate(tails)
+        ]
+        found = {}
+        for _, rows in self._decoder.read(paths, lambda _: feed.tell(job.numbers[:1]), shared):
+            found.update({tails[row.node]: row.logs for row in rows})
+        return found
 
 
-def trie_key(prompt: Prompt) -> tuple[int, ...]:
-    """The allowed answers of a prompt.
-
-    Raises:
-        ScoringError: its scale is open.
-    """
-    if prompt.scale.values is None:
-        raise ScoringError(
-            f"its scale is open or too wide to enumerate ({prompt.scale.low} to {prompt.scale.high}), "
-            "and open scales are not scored yet; declare the allowed values or leave the task out"
-        )
-    return prompt.scale.values
-
-
-def _path(number: int, job: Job, steps: Sequence[int], nodes: dict[int, int]) -> Path:
-    tokens = np.concatenate([job.ids, np.array(steps, dtype=np.int32)])
-    return Path(number, tokens, {len(job.ids) - 1 + depth: node for depth, node in nodes.items()})
+def _finish(job: Job, feed: Feed) -> None:
+    """Settle a job whose rows are all read."""
+    trie = job.trie
+    if trie is None or len(job.rows) < len(trie.nodes):
+        return
+    result: Result
+    try:
+        logs = trie.log_probabilities([job.rows[node] for node in range(len(trie.nodes))])
+        result = normalised(trie.values, logs)
+    except ScoringError as error:
+        result = error
+    job.rows.clear()
+    feed.settle(job.numbers, result)
 
 
-def _place(number: int, total: int) -> str:
-    return f"prompt {number + 1} of {total}"
+def _path(
+    number: int,
+    ids: NDArray[np.int32],
+    steps: Sequence[int],
+    nodes: dict[int, int],
+    columns: Sequence[NDArray[np.int64] | None],
+) -> Path:
+    tokens = np.concatenate([ids, np.array(steps, dtype=np.int32)]) if steps else ids
+    return Path(number, tokens, {len(ids) - 1 + depth: node for depth, node in nodes.items()}, columns)

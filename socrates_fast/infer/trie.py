@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from socrates_fast.errors import ScoringError
+from socrates_fast.infer.predictor import AnswerDistribution
 
 TokenPath = tuple[int, ...]
 
@@ -55,8 +56,7 @@ class AnswerTrie:
         self.columns = self._read_columns(paths, end_id)
         """Per node, the token ids whose probability decides: children ascending, then the end token."""
         self.leaves = self._find_leaves()
-        self._parents = [self._place(path) for path in self.nodes[1:]]
-        self._ends = np.array([self._end_place(path) for path in paths], dtype=np.int64)
+        self._factors = self._find_factors(paths)
 
     @property
     def depth(self) -> int:
@@ -85,16 +85,24 @@ class AnswerTrie:
                 pending = {}
         return leaves
 
-    def _place(self, path: TokenPath) -> tuple[int, int]:
-        """Node and column at which the last token of ``path`` is read."""
-        node = self._number[path[:-1]]
-        children = self.columns[node]
-        return node, int(np.flatnonzero(children == path[-1])[0])
+    def _find_factors(self, paths: Sequence[TokenPath]) -> NDArray[np.int64]:
+        """Per answer, where its factors stand in the nodes' rows put end to end; (k, most factors).
 
-    def _end_place(self, path: TokenPath) -> tuple[int, int]:
-        """Node and column at which an answer is decided."""
-        node = self._number.get(path)
-        return self._place(path) if node is None else (node, len(self.columns[node]) - 1)
+        Shorter lines are filled up with the number of all entries, where ``log_probabilities`` puts a zero.
+        """
+        starts = np.cumsum([0, *map(len, self.columns)]).tolist()
+        place = {
+            (*self.nodes[node], token): starts[node] + column
+            for node, columns in enumerate(self.columns)
+            for column, token in enumerate(columns.tolist())
+        }
+        factors = []
+        for path in paths:
+            line = [place[path[: depth + 1]] for depth in range(len(path))]
+            node = self._number.get(path)
+            factors.append(line if node is None else [*line, starts[node + 1] - 1])
+        longest = max(map(len, factors))
+        return np.array([line + [starts[-1]] * (longest - len(line)) for line in factors], dtype=np.int64)
 
     def log_probabilities(self, rows: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
         """Natural logarithms of the answers' probabilities, not renormalised; shape (k,), order of ``values``.
@@ -102,10 +110,29 @@ class AnswerTrie:
         Args:
             rows: per node, log probabilities of its ``columns`` given the prompt and the node's path.
         """
-        reach = [0.0]
-        for node, column in self._parents:
-            reach.append(reach[node] + float(rows[node][column]))
-        return np.array([reach[node] + rows[node][column] for node, column in self._ends])
+        found: NDArray[np.float64] = np.concatenate([*rows, (0.0,)])[self._factors].sum(axis=1)
+        return found
+
+
+NOT_NUMBERS = "the model's probabilities are not numbers (NaN); the file is damaged, or its type or the backend's overflows"
+
+
+def normalised(values: NDArray[np.int64], logs: NDArray[np.float64]) -> AnswerDistribution:
+    """The distribution over ``values``, (k,), from log probabilities whose sum is the answer mass.
+
+    Raises:
+        ScoringError: the mass is zero or not a number.
+    """
+    highest = float(logs.max())
+    if not np.isfinite(highest):
+        raise ScoringError(
+            "the model gives no probability at all to any answer on the scale"
+            if highest == -np.inf
+            else NOT_NUMBERS
+        )
+    weights = np.exp(logs - highest)
+    total = weights.sum()
+    return AnswerDistribution(values, weights / total, min(float(total * np.exp(highest)), 1.0))
 
 
 def _checked_paths(answers: Mapping[int, Sequence[int]]) -> list[TokenPath]:

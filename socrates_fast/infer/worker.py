@@ -11,11 +11,20 @@ import signal
 import sys
 import threading
 import traceback
+from functools import partial
 from types import FrameType
 from typing import BinaryIO
 
 from socrates_fast.errors import SocratesError
-from socrates_fast.infer.messages import Failed, Score, Settings, read_message, write_message
+from socrates_fast.infer.messages import (
+    Failed,
+    Sample,
+    Score,
+    Scored,
+    Settings,
+    read_message,
+    write_message,
+)
 
 _PR_SET_PDEATHSIG = 1
 
@@ -65,18 +74,18 @@ def serve(requests: "queue.SimpleQueue[object]", replies: BinaryIO) -> None:
     from socrates_fast.infer.scorer import Scorer
 
     scorer: Scorer | None = None
+    report = partial(write_message, replies)
     while True:
         message = requests.get()
         try:
             if isinstance(message, Settings):
                 model = LlamaModel(message)
-                scorer = Scorer(model)
+                scorer = Scorer(model, message.deterministic)
                 write_message(replies, model.info)
             elif isinstance(message, Score) and scorer is not None:
-                scored = scorer.score(
-                    message.prompts, message.shared, lambda now: write_message(replies, now)
-                )
-                write_message(replies, scored)
+                write_message(replies, Scored(scorer.score(message, report)))
+            elif isinstance(message, Sample) and scorer is not None:
+                write_message(replies, Scored(scorer.sample(message, report)))
         except SocratesError as error:
             write_message(replies, Failed(type(error).__name__, str(error)))
         except Exception:  # noqa: BLE001 - a bug: the parent raises it with this traceback

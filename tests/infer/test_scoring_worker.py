@@ -15,6 +15,7 @@ from socrates_fast.infer.bindings import STRUCT_BYTES, check_sizes
 from socrates_fast.infer.gguf_model import GgufPredictor
 from socrates_fast.infer.header import read_header
 from socrates_fast.infer.messages import Progress
+from socrates_fast.infer.predictor import AnswerDistribution
 from tests.infer.prompts import SCALES, make_prompts
 
 PROMPTS = make_prompts(SCALES["0-100"])
@@ -38,23 +39,41 @@ def wait_until_gone(pid: int) -> bool:
     return False
 
 
-def test_killed_worker_is_a_scoring_error_and_starts_again(gguf_file: Path) -> None:
+def test_a_killed_worker_is_started_again_and_goes_on(gguf_file: Path) -> None:
     def kill(now: Progress) -> None:
-        if now.prompts_done and armed:
-            armed.clear()
+        if now.results and now.prompts_done < len(PROMPTS) and len(killed) < 2:
+            killed.append(loaded.worker_pid)
+            os.kill(loaded.worker_pid, signal.SIGKILL)
+
+    killed: list[int] = []
+    settings = {"batch": 64, "threads": 1, "deterministic": True}
+    with GgufPredictor(gguf_file, **settings, progress=kill) as loaded:
+        numbers, results = zip(*loaded.stream(PROMPTS), strict=True)
+        assert loaded.worker_pid not in killed
+    assert len(set(killed)) == 2
+    assert sorted(numbers) == list(range(len(PROMPTS)))  # none lost, none twice
+    with GgufPredictor(gguf_file, **settings) as calm:
+        expected = calm.predict(PROMPTS)
+    for number, found in zip(numbers, results, strict=True):
+        assert isinstance(found, AnswerDistribution)
+        assert found.probabilities.tolist() == expected[number].probabilities.tolist()
+
+
+def test_a_worker_that_dies_again_without_a_result_is_an_error(gguf_file: Path) -> None:
+    def kill(_: Progress) -> None:
+        if armed:
             os.kill(loaded.worker_pid, signal.SIGKILL)
 
     armed = [True]
     with GgufPredictor(gguf_file, batch=64, threads=1, progress=kill) as loaded:
-        first = loaded.worker_pid
         with pytest.raises(ScoringError) as caught:
             loaded.predict(PROMPTS)
         message = str(caught.value)
         assert "the llama.cpp worker died (signal 9" in message
         assert "while scoring prompt" in message
         assert f"of {len(PROMPTS)} with {gguf_file}" in message
+        armed.clear()
         assert len(loaded.predict(PROMPTS[:2])) == 2
-        assert loaded.worker_pid != first
 
 
 def test_abort_is_quoted(gguf_file: Path, tmp_path: Path) -> None:

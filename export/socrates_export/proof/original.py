@@ -13,7 +13,7 @@ from socrates_export.child import run_task
 from socrates_export.progress import Progress, Step
 from socrates_export.proof.questions import Question
 from socrates_fast.infer.predictor import AnswerDistribution
-from socrates_fast.infer.scorer import normalised
+from socrates_fast.infer.trie import normalised
 
 Logits = list[NDArray[np.float32]]
 
