@@ -48,3 +48,37 @@ def bench_export(
         print(json.dumps(record))
     else:
         print_record(record)
+
+
+@bench_app.command("score")
+def bench_score(
+    shape: Annotated[
+        str, typer.Option("--shape", help="tiny, 0.5b or 3b: Qwen2.5's shapes, random weights.")
+    ] = "0.5b",
+    types: Annotated[str, typer.Option("--types", help="GGUF types, comma-separated.")] = "f16,q8_0,q4_k_m",
+    people: Annotated[int | None, typer.Option("--people", min=1, help="People, ten rows each.")] = None,
+    peer_people: Annotated[
+        int | None,
+        typer.Option("--peer-people", min=1, help="The first of them, whose rows Llama answers too."),
+    ] = None,
+    orders: Annotated[
+        str, typer.Option("--orders", help="Orders of the prompt, comma-separated.")
+    ] = "persona_first,stimulus_first",
+    repeats: Annotated[int, typer.Option("--repeats", min=1, help="Runs in each order; medians count.")] = 1,
+    threads: Annotated[
+        int | None, typer.Option("--threads", min=1, help="CPU threads; all by default.")
+    ] = None,
+    gpu_layers: Annotated[
+        int, typer.Option("--gpu-layers", min=-1, help="Layers on the GPU; -1 for all.")
+    ] = -1,
+    as_json: JsonOption = False,
+) -> None:
+    """Rows per second of answer distributions, beside Llama row by row and llama.cpp's own prompt speed."""
+    from socrates_bench.score import measure, plan_of, print_record
+
+    plan = plan_of(shape, people, peer_people, orders.split(","), repeats, threads, gpu_layers)
+    record = measure(shape, types.split(","), plan)
+    if as_json:
+        print(json.dumps(record))
+    else:
+        print_record(record)

@@ -1,10 +1,24 @@
 """What a person sees while work goes on: messages and progress on stderr, nothing on stdout."""
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, ProgressColumn
 
 Advance = Callable[[int, int, str], None]
 """``advance(step, steps, text)``."""
+
+DRAW_SECONDS = 0.1
+"""Between two changes of a bar."""
+
+LINE_SECONDS = 60.0
+"""Between two lines of progress where there is no terminal."""
+
+SPEED_SECONDS = 120.0
+"""Time left is told from the speed of so many seconds."""
 
 
 class Console:
@@ -26,13 +40,9 @@ class Console:
     @contextmanager
     def steps(self, title: str) -> Iterator[Advance]:
         """A progress bar with steps and time left that appears with the first step."""
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+        from rich.progress import Progress
 
-        columns = (
-            TextColumn("{task.description}"), BarColumn(bar_width=24), MofNCompleteColumn(),
-            TimeRemainingColumn(), TextColumn("{task.fields[text]}"),
-        )  # fmt: skip
-        with Progress(*columns, console=self.rich, transient=True) as progress:
+        with Progress(*_columns(), console=self.rich, transient=True) as progress:
             task = progress.add_task(title, total=None, text="", visible=False)
 
             def advance(step: int, steps: int, text: str) -> None:
@@ -41,3 +51,105 @@ class Console:
                     progress.update(task, text=text)
 
             yield advance
+
+    @contextmanager
+    def rows(self, title: str, total: int, done: int = 0) -> Iterator["Rows"]:
+        """Progress over ``total`` rows, ``done`` of which were done before: a bar on a terminal, else lines."""
+        from rich.progress import Progress
+
+        shown = self.rich.is_terminal and not self.rich.quiet
+        with Progress(
+            *_columns(), console=self.rich, disable=not shown, speed_estimate_period=SPEED_SECONDS
+        ) as bar:
+            rows = Rows(self, bar, title, total, done)
+            yield rows
+            rows.end()
+
+
+class Rows:
+    """How far rows are that are done window by window; see ``Console.rows``.
+
+    Attributes:
+        done: rows that are done.
+        tokens_computed: by the predictor, since this began.
+        tokens_asked: tokens that the rows have, each alone.
+    """
+
+    def __init__(self, console: Console, bar: "Progress", title: str, total: int, done: int) -> None:
+        self._console, self._bar, self._title, self._total = console, bar, title, total
+        self._task = bar.add_task(title, total=total, completed=done, text="")
+        self._first, self._window = done, done
+        self.done = done
+        self._computed, self._asked = 0, 0
+        self.tokens_computed, self.tokens_asked = 0, 0
+        self._began = self._spoke = time.monotonic()
+        self._drawn = 0.0
+
+    def reach(self, done: int, computed: int = 0, asked: int = 0) -> None:
+        """``done`` rows of the window are known, with so many tokens computed of so many asked; none goes back."""
+        self.done = max(self.done, self._window + done)
+        self.tokens_computed = max(self.tokens_computed, self._computed + computed)
+        self.tokens_asked = max(self.tokens_asked, self._asked + asked)
+        now = time.monotonic()
+        if now - self._drawn >= DRAW_SECONDS:
+            self._drawn = now
+            self._draw()
+        if now - self._spoke >= LINE_SECONDS and not self._console.rich.is_terminal:
+            self._speak()
+
+    def next_window(self) -> None:
+        """What ``reach`` is told from now on is of another window."""
+        self._window, self._computed, self._asked = self.done, self.tokens_computed, self.tokens_asked
+
+    @property
+    def seconds(self) -> float:
+        """Since this began."""
+        return max(time.monotonic() - self._began, 1e-9)
+
+    def speed(self) -> str:
+        """Rows a second since this began, and the tokens."""
+        text = f"{(self.done - self._first) / self.seconds:,.1f} rows/s"
+        if self.tokens_asked:
+            share = self.tokens_computed / self.tokens_asked
+            text += f", {self.tokens_computed:,} of {self.tokens_asked:,} tokens computed ({share:.0%})"
+        return text
+
+    def figures(self) -> dict[str, float]:
+        """Seconds, rows a second and tokens, since this began."""
+        return {
+            "seconds": round(self.seconds, 3),
+            "rows_per_second": round((self.done - self._first) / self.seconds, 3),
+            "tokens_asked": self.tokens_asked,
+            "tokens_computed": self.tokens_computed,
+        }
+
+    def _draw(self) -> None:
+        self._bar.update(self._task, completed=self.done, text=self.speed())
+
+    def _speak(self) -> None:
+        self._spoke = time.monotonic()
+        speed = (self.done - self._first) / self.seconds
+        left = (self._total - self.done) / speed if speed else None
+        told = f", {_duration(left)} left" if left else ""
+        self._console.say(f"{self._title}: {self.done:,}/{self._total:,} rows, {self.speed()}{told}")
+
+    def end(self) -> None:
+        """Show how it ended."""
+        self._draw()
+        if not self._console.rich.is_terminal:
+            self._speak()
+
+
+def _columns() -> "tuple[ProgressColumn, ...]":
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+
+    return (
+        TextColumn("{task.description}"), BarColumn(bar_width=24), MofNCompleteColumn(), TimeRemainingColumn(),
+        TextColumn("{task.fields[text]}"),
+    )  # fmt: skip
+
+
+def _duration(seconds: float) -> str:
+    """Like 2:05:07."""
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes // 60}:{minutes % 60:02d}:{rest:02d}"

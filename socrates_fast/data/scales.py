@@ -7,9 +7,13 @@ is ``None``: unknown.
 
 import re
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 MAX_VALUES = 100_001
 """A range with more values than this is not enumerated (``values`` is None)."""
+
+OPEN_HIGH = 10**9
+"""Largest answer to an open question, which states none; the smallest is 0."""
 
 
 @dataclass(frozen=True)
@@ -37,8 +41,13 @@ class Scale:
 def range_scale(low: int, high: int, labels: dict[int, str] | None = None) -> Scale:
     """The scale of all integers from ``low`` to ``high``."""
     count = high - low + 1
-    values = tuple(range(low, high + 1)) if count <= MAX_VALUES else None
-    return Scale(low, high, values, labels or {})
+    return Scale(low, high, _every(low, high) if count <= MAX_VALUES else None, labels or {})
+
+
+@lru_cache(maxsize=16)
+def _every(low: int, high: int) -> tuple[int, ...]:
+    """Long scales take memory; the texts that state the same one share it."""
+    return tuple(range(low, high + 1))
 
 
 _NUMBER = r"(-?\d+)"
@@ -50,11 +59,38 @@ _OPTION = re.compile(rf"(?<![\w.]){_NUMBER}{_SAYS}(.+?)(?=[;,.()\n]|(?: or| and)
 """One labelled value: "1 for Yes", "7 means very likely", "4 = “good”"; it ends where the next begins."""
 
 
+_OPEN = re.compile(
+    r"Only return (?:an |a |the )?(?:positive |non-negative |single |whole |estimated )*"
+    r"(?:integer|number)(?: number)? representing (?P<what>[^.;:()\n\d]+?)(?:, nothing else)?[.\"”’']*\s*"
+)
+"""An instruction that is nothing but "Only return an integer representing WHAT, nothing else."."""
+_QUANTITY = re.compile(
+    r"\b(?:seconds?|minutes?|hours?|days?|weeks?|months?|years?|dollars?|cents?|usd|euros?|pounds?|amount|number of|"
+    r"count|times|people|persons|children|miles|kilometers|kilometres|calories|tokens|points donated)\b|[$€£]",
+    re.IGNORECASE,
+)
+_CHOICE = re.compile(
+    r"\b(?:between|from|scale|range|out of|up to|at most|at least|or|either|options?|choices?|choose|chosen|select\w*|"
+    r"answers?|responses?|ratings?|rank\w*|scores?|levels?|degrees?|extent|likel\w+|probability|chances?|percent\w*|"
+    r"share|proportion|fraction|categor\w+|brackets?|bands?|codes?|agree\w*|zero|one|two|three|four|five|six|seven|"
+    r"eight|nine|ten|eleven|twelve|twenty|fifty|hundred|thousand)\b|%",
+    re.IGNORECASE,
+)
+"""Words of a range or of options: with one of them an instruction is not clearly open."""
+
+
+def _is_open(instruction: str) -> bool:
+    found = _OPEN.fullmatch(instruction)
+    return bool(found and _QUANTITY.search(found["what"]) and not _CHOICE.search(found["what"]))
+
+
 def parse_scale(stimulus: str) -> Scale | None:
     """The scale that the answer instruction at the end of ``stimulus`` states, or None if it states none.
 
     Only the text from the last "Only return" on is read, so that numbers in the vignette cannot be mistaken
-    for the scale. Ranges ("from 1 to 7") and listed options ("1 for Yes or 2 for No") are understood.
+    for the scale. Ranges ("from 1 to 7"), listed options ("1 for Yes or 2 for No") and open quantities ("an integer
+    representing the hours", with no number, range or choice in the instruction) are understood; an open
+    scale goes from 0 to ``OPEN_HIGH`` and has no ``values``.
     """
     start = stimulus.rfind("Only return")
     if start < 0:
@@ -66,7 +102,7 @@ def parse_scale(stimulus: str) -> Scale | None:
         return range_scale(low, high, _options(instruction[found.end() :])) if low < high else None
     options = _options(instruction)
     if len(options) < 2:
-        return None
+        return Scale(0, OPEN_HIGH, None) if _is_open(instruction) else None
     values = tuple(sorted(options))
     return Scale(values[0], values[-1], values, options)
 

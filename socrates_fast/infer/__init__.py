@@ -28,6 +28,10 @@ def trained_prompt(model: str | Path) -> PromptOptions:
         raise ModelError(f"{model}: {PROMPT_KEY} is not what this version writes: {error}") from error
 
 
+_LLAMA_CPP = {"context", "batch", "threads", "gpu_layers", "exact", "deterministic"}
+"""Settings of GgufPredictor that mean nothing to an endpoint."""
+
+
 def load_predictor(model: str | Path, **settings: Any) -> Predictor:
     """The predictor that ``model`` names: a baseline (``uniform``, ``midpoint``) or the path of a ``.gguf``.
 
@@ -45,7 +49,9 @@ def load_predictor(model: str | Path, **settings: Any) -> Predictor:
     if name in BASELINES:
         return BASELINES[name]()
     if name.startswith(("http://", "https://")):
-        raise ModelError(f"{name}: this version scores GGUF files and baselines, not endpoints")
+        from socrates_fast.infer.endpoint import EndpointPredictor
+
+        return EndpointPredictor(name, **{key: settings[key] for key in settings.keys() - _LLAMA_CPP})
     path = Path(model)
     if path.is_file() or path.suffix == ".gguf":
         from socrates_fast.infer.gguf_model import GgufPredictor

@@ -6,6 +6,7 @@ they are checked here.
 
 import ctypes
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from time import perf_counter
 
 import numpy as np
@@ -46,7 +47,7 @@ class LlamaModel:
         self._batch = Batch(self.limits.batch, SEQUENCES)
         self.info = self._describe(settings)
         self.seconds = 0.0
-        """Time spent in llama.cpp's decoding so far."""
+        """Time spent in llama.cpp's decoding and its memory so far."""
 
     def _load(self, settings: Settings) -> int:
         params = self._llama.llama_model_default_params()
@@ -153,17 +154,24 @@ class LlamaModel:
         """Whether the model ends what it says with this token."""
         return bool(self._llama.llama_vocab_is_eog(self._vocab, token))
 
+    @contextmanager
+    def _timed(self) -> Iterator[None]:
+        started = perf_counter()
+        yield
+        self.seconds += perf_counter() - started
+
     def keep(self, sequence: int, length: int) -> None:
         """Forget everything but the first ``length`` tokens of ``sequence``, which becomes sequence 0."""
-        if length == 0:
-            self._llama.llama_memory_clear(self._memory, False)
-            return
-        self._llama.llama_memory_seq_keep(self._memory, sequence)
-        if not self._llama.llama_memory_seq_rm(self._memory, sequence, length, -1):
-            raise ScoringError(f"{self.path}: this architecture's memory cannot share prefixes")
-        if sequence:
-            self._llama.llama_memory_seq_cp(self._memory, sequence, 0, 0, length)
-            self._llama.llama_memory_seq_rm(self._memory, sequence, -1, -1)
+        with self._timed():
+            if length == 0:
+                self._llama.llama_memory_clear(self._memory, False)
+                return
+            self._llama.llama_memory_seq_keep(self._memory, sequence)
+            if not self._llama.llama_memory_seq_rm(self._memory, sequence, length, -1):
+                raise ScoringError(f"{self.path}: this architecture's memory cannot share prefixes")
+            if sequence:
+                self._llama.llama_memory_seq_cp(self._memory, sequence, 0, 0, length)
+                self._llama.llama_memory_seq_rm(self._memory, sequence, -1, -1)
 
     def copy(self, sequence: int, length: int) -> None:
         """Let ``sequence`` begin with the first ``length`` tokens of sequence 0."""
@@ -199,10 +207,10 @@ class LlamaModel:
         batch.sequence[:count] = first[:, None] + np.arange(SEQUENCES, dtype=np.int32)
         batch.wanted[:count] = 0
         batch.wanted[wanted] = 1
-        started = perf_counter()
-        status = self._llama.llama_decode(self._context, batch.view(count))
-        self._llama.llama_synchronize(self._context)
-        self.seconds += perf_counter() - started
+        view = batch.view(count)
+        with self._timed():
+            status = self._llama.llama_decode(self._context, view)
+            self._llama.llama_synchronize(self._context)
         if status != 0:
             raise ScoringError(f"llama_decode failed with code {status}: {self._log.take()}")
 
