@@ -22,10 +22,6 @@ if TYPE_CHECKING:
     from socrates_export.proof.comparison import Judge
     from socrates_export.release.facts import RunFacts
 
-ROWS_AT_ONCE = 128
-"""Rows given to the predictor at once: enough to share prefixes, few enough for a progress bar that moves."""
-
-
 def export_files(
     base: Path,
     adapter: Path | None,
@@ -70,18 +66,25 @@ def evaluate_model(
     title: str,
     details: Mapping[str, Any],
     console: Console,
+    more: Mapping[str, Any] | None = None,
 ) -> list[Path]:
-    """Score ``rows`` with a GGUF or a baseline and write predictions, metrics and report to ``out``."""
+    """Score ``rows`` with a predictor and write predictions, metrics and report to ``out``.
+
+    Args:
+        more: settings of the predictor that no recipe has (adapter, deterministic).
+    """
     from socrates_fast.evaluate.run import evaluate
     from socrates_fast.infer import load_predictor
+    from socrates_fast.jobs.follow import Follower
 
     if Path(model).is_file():
         details = {**details, "model": {"file": Path(model).name, "sha256": sha256_file(Path(model))}}
     settings = options.model_dump(include={"context", "batch", "threads", "gpu_layers"})
-    with load_predictor(model, **settings) as predictor:
+    follower = Follower(model)
+    with load_predictor(model, **settings, **(more or {}), **follower.settings) as predictor:
         result = evaluate(
             predictor, rows, lambda part: prompts_of(part, prompt), out, title=title, details=details,
-            batch=ROWS_AT_ONCE, progress=not console.rich.quiet,
+            console=console, follow=follower.to,
         )  # fmt: skip
     return list(result.files)
 
@@ -107,6 +110,7 @@ def evaluate_data(
     threads: int | None,
     gpu_layers: int,
     quiet: bool,
+    more: Mapping[str, Any] | None = None,
 ) -> tuple[Path, dict[str, Any]]:
     """Evaluate a model on a prepared folder or a file; the folder written and its metrics.
 
@@ -121,7 +125,7 @@ def evaluate_data(
     folder = out or Path("runs") / f"{Path(model).stem}-on-{data.stem}-{which}"
     details = {"data": str(data), "prompt": prompt.model_dump(mode="json")}
     evaluate_model(
-        model, rows, folder, options, prompt, f"{Path(model).name} on {data}", details, Console(quiet)
+        model, rows, folder, options, prompt, f"{Path(model).name} on {data}", details, Console(quiet), more
     )
     return folder, read_metrics(folder)
 

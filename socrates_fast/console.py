@@ -85,11 +85,19 @@ class Rows:
         self._began = self._spoke = time.monotonic()
         self._drawn = 0.0
 
-    def reach(self, done: int, computed: int = 0, asked: int = 0) -> None:
-        """``done`` rows of the window are known, with so many tokens computed of so many asked; none goes back."""
+    def reach(self, done: int) -> None:
+        """``done`` rows of the window are known; it never goes back."""
         self.done = max(self.done, self._window + done)
-        self.tokens_computed = max(self.tokens_computed, self._computed + computed)
-        self.tokens_asked = max(self.tokens_asked, self._asked + asked)
+        self._show()
+
+    def tokens(self, computed: int, asked: int, since_start: bool = False) -> None:
+        """So many tokens were computed of so many asked, in the window or since this began; it never goes back."""
+        before = (0, 0) if since_start else (self._computed, self._asked)
+        self.tokens_computed = max(self.tokens_computed, before[0] + computed)
+        self.tokens_asked = max(self.tokens_asked, before[1] + asked)
+        self._show()
+
+    def _show(self) -> None:
         now = time.monotonic()
         if now - self._drawn >= DRAW_SECONDS:
             self._drawn = now
@@ -98,7 +106,7 @@ class Rows:
             self._speak()
 
     def next_window(self) -> None:
-        """What ``reach`` is told from now on is of another window."""
+        """What comes from now on is of another window."""
         self._window, self._computed, self._asked = self.done, self.tokens_computed, self.tokens_asked
 
     @property

@@ -24,6 +24,7 @@ from socrates_fast.console import Console
 from socrates_fast.data.prepare import prepare, prompts_of
 from socrates_fast.data.splits import sample_rows
 from socrates_fast.errors import ModelError, RecipeError, SocratesError
+from socrates_fast.infer.hub import downloaded, is_hub_id
 from socrates_fast.judge import judge_by
 from socrates_fast.prompt import Prompt
 from socrates_fast.recipe import TINY, Model, Recipe
@@ -49,7 +50,7 @@ def resolve_base(model: Model, console: Console) -> Path:
     folder = Path(model.base).expanduser()
     if folder.is_dir():
         return folder
-    if model.base.startswith((".", "/", "~")) or model.base.count("/") != 1:
+    if not is_hub_id(model.base):
         raise ModelError(
             f"model.base: no folder {model.base}; give a Hugging Face model folder, an id on its Hub, or {TINY}"
         )
@@ -57,25 +58,7 @@ def resolve_base(model: Model, console: Console) -> Path:
         raise RecipeError(
             f"model.base is {model.base} on the Hugging Face Hub; pin it with model.revision=COMMIT"
         )
-    return _downloaded(model.base, model.revision)
-
-
-def _downloaded(name: str, revision: str) -> Path:
-    import httpx
-    from huggingface_hub import errors, snapshot_download
-
-    patterns = ["*.json", "*.safetensors", "*.jinja", "tokenizer.model", "README.md", "LICENSE*", "LICENCE*",
-                "COPYING*", "NOTICE*"]  # fmt: skip
-    try:
-        return Path(snapshot_download(name, revision=revision, allow_patterns=patterns))
-    except (
-        httpx.HTTPError, errors.HfHubHTTPError, errors.HFValidationError, errors.OfflineModeIsEnabled,
-        errors.LocalEntryNotFoundError,
-    ) as error:  # fmt: skip
-        raise ModelError(
-            f"model.base: {name} at {revision} cannot be had from the Hugging Face Hub ({error}); check id, "
-            f"revision, network and access (huggingface-cli login), or set model.base to a local folder"
-        ) from error
+    return downloaded(model.base, model.revision, "model.base")
 
 
 @dataclass(frozen=True)

@@ -7,18 +7,9 @@ from typing import Any
 
 import numpy as np
 import polars as pl
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    ProgressColumn,
-    Task,
-    TextColumn,
-    TimeRemainingColumn,
-)
-from rich.text import Text
 
+from socrates_fast.console import Console, Rows
+from socrates_fast.errors import ScoringError
 from socrates_fast.evaluate.answers import KEYS, Answers, read_answers, read_predictions
 from socrates_fast.evaluate.frame import predictions_frame
 from socrates_fast.evaluate.ragged import Ragged
@@ -30,6 +21,9 @@ from socrates_fast.runs import environment, write_json, write_parquet, write_tex
 
 PREDICTIONS, METRICS, REPORT = "predictions.parquet", "metrics.json", "report.html"
 ENVIRONMENT = "environment of the evaluation"
+
+WINDOW = 8192
+"""Rows given to the predictor at once: sorted by their tokens, so many share nearly all that they can share."""
 
 Prompts = Callable[[pl.DataFrame], list[Prompt]]
 """The prompts of some rows, in their order."""
@@ -60,8 +54,9 @@ def evaluate(
     *,
     title: str,
     details: Mapping[str, Any],
-    batch: int = 512,
-    progress: bool = True,
+    batch: int = WINDOW,
+    console: Console | None = None,
+    follow: Callable[[Rows], object] | None = None,
 ) -> Evaluation:
     """Predict every row and write its evaluation to ``out``.
 
@@ -75,7 +70,8 @@ def evaluate(
         details: what made the predictor (see ``report.render_report``); the versions of the
             packages at work are added.
         batch: rows given to the predictor at once, in the order of ``rows``.
-        progress: show a bar with rows/s and time left on stderr.
+        console: where rows/s, tokens and time left are shown.
+        follow: told of the bar that it shows, for predictors that report their tokens.
 
     Raises:
         DataError: the rows cannot be evaluated, or were predicted on other answers than they allow.
@@ -83,7 +79,7 @@ def evaluate(
         SocratesError: a file cannot be written.
     """
     answers = read_answers(rows)  # before the hours of predicting, not after
-    predictions = predict(predictor, rows, prompts, batch=batch, progress=progress)
+    predictions = predict(predictor, rows, prompts, batch=batch, console=console, follow=follow)
     return evaluate_predictions(answers, predictions, out, name=predictor.name, title=title, details=details)
 
 
@@ -111,16 +107,18 @@ def predict(
     rows: pl.DataFrame,
     prompts: Prompts,
     *,
-    batch: int = 512,
-    progress: bool = True,
+    batch: int = WINDOW,
+    console: Console | None = None,
+    follow: Callable[[Rows], object] | None = None,
 ) -> pl.DataFrame:
     """Predict all rows, in the columns of ``predictions_frame``; arguments as for ``evaluate``."""
     distributions: list[AnswerDistribution] = []
-    with _progress_bar(progress) as bar:
-        task = bar.add_task("predict", total=rows.height)
+    with (console or Console(quiet=True)).rows("predict", rows.height) as bar:
+        if follow is not None:
+            follow(bar)
         for part in rows.iter_slices(batch):
-            distributions += predictor.predict(prompts(part))
-            bar.advance(task, part.height)
+            distributions += _window(predictor, part, prompts(part), bar)
+            bar.next_window()
     return predictions_frame(
         rows.select(KEYS),
         Ragged(np.array([len(item.values) for item in distributions], dtype=np.int64)),
@@ -130,22 +128,17 @@ def predict(
     )
 
 
-def _progress_bar(shown: bool) -> Progress:
-    """Rows done, rows/s and time left, on stderr."""
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        _RowsPerSecond(),
-        TimeRemainingColumn(),
-        console=Console(stderr=True),
-        disable=not shown,
-    )
-
-
-class _RowsPerSecond(ProgressColumn):
-    def render(self, task: Task) -> Text:
-        speed = task.finished_speed or task.speed
-        if not speed and task.elapsed:  # one batch was all: rich measures between batches
-            speed = task.completed / task.elapsed
-        return Text(f"{speed:,.0f} rows/s" if speed else "- rows/s", no_wrap=True)
+def _window(
+    predictor: Predictor, rows: pl.DataFrame, prompts: list[Prompt], bar: Rows
+) -> list[AnswerDistribution]:
+    """What ``predictor.predict`` gives, with every result shown as it becomes known."""
+    found: dict[int, AnswerDistribution] = {}
+    for number, result in predictor.stream(prompts):
+        if isinstance(result, ScoringError):
+            study, sample = rows.select("study_id", "sample_id").row(number)
+            raise ScoringError(f"study {study}, sample {sample}: {result}")
+        found[number] = result
+        bar.reach(len(found))
+    if len(found) != len(prompts):
+        raise ScoringError(f"{predictor.name} returned {len(found)} predictions for {len(prompts)} prompts")
+    return [found[number] for number in range(len(prompts))]

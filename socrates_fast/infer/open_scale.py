@@ -2,8 +2,8 @@
 
 The canonical token paths of the integers between two bounds form a trie too large to read. It is expanded best first:
 the likeliest path not yet read is read next, which settles the probability of the integer that ends there (by the end
-token) and bounds that of all integers which go on from it. An integer that none within the bounds continues is settled
-by its own last token, as in ``trie``. What was not expanded is known too: at most the probability of the paths not read.
+token) and bounds that of all integers which go on from it. An integer whose tokens begin no other's within the bounds is
+settled by its own last token, as in ``trie``. What was not expanded is known too: at most the probability of the paths not read.
 """
 
 import heapq
@@ -35,7 +35,7 @@ class Child:
         path: token ids after the prompt.
         column: its place among the columns.
         value: the integer that the text is, if that is within the bounds.
-        goes_on: whether longer integers within the bounds begin with the text.
+        goes_on: whether longer integers within the bounds begin with the text, be it with other tokens.
     """
 
     path: TokenPath
@@ -72,6 +72,8 @@ class Numerals:
         # What stands before every number: the space that some tokenizers put before each text.
         self.lead = _common_start([tuple(tokenize(str(digit))) for digit in (1, 5, 7)])
         self._texts = dict(texts)
+        self._longest = max(len(str(low)), len(str(high)))
+        self._by_length = sorted((len(text), token, text) for token, text in self._texts.items())
         if not self._texts:
             raise ScoringError("the vocabulary has no tokens of digits")
         self.columns: NDArray[np.int64] = np.array(
@@ -90,7 +92,9 @@ class Numerals:
             token = self.lead[len(path)]
             return [Child((*path, token), self._column(token), None, True)]
         text, found = self.text(path), []
-        for token, more in self._texts.items():
+        for length, token, more in self._by_length:
+            if len(text) + length > self._longest:
+                break
             value, goes_on = self._meaning(text + more)
             # Of all ways to write a number in tokens the tokenizer knows one; a model was trained on no other.
             if (value is not None or goes_on) and self._is_canonical((*path, token), text + more):
@@ -165,8 +169,11 @@ class Expansion:
         enough = (1 - self._options.share) * (self.found + possible)
         while self._frontier and len(chosen) < most and possible > enough:
             cost, path = heapq.heappop(self._frontier)
-            chosen[path] = -cost
             possible -= float(np.exp(-cost))
+            if self._numerals.children(path):
+                chosen[path] = -cost
+            elif path in self._values:  # longer integers have other tokens: 12 beside 123
+                self._found[self._values[path]] = float(np.exp(-cost))
         self._read += len(chosen)
         return chosen
 

@@ -11,6 +11,7 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
+from socrates_fast.console import Console
 from socrates_fast.data.scales import Scale
 from socrates_fast.errors import DataError, ScoringError, SocratesError
 from socrates_fast.evaluate.answers import read_answers
@@ -50,9 +51,9 @@ class _ByNumber(Predictor):
 
 
 def _evaluate(
-    predictor: Predictor, rows: pl.DataFrame, out: Path, batch: int = 512, progress: bool = False
+    predictor: Predictor, rows: pl.DataFrame, out: Path, batch: int = 512, console: Console | None = None
 ) -> Evaluation:
-    return evaluate(predictor, rows, _prompts, out, title="A run", details={}, batch=batch, progress=progress)
+    return evaluate(predictor, rows, _prompts, out, title="A run", details={}, batch=batch, console=console)
 
 
 def test_files_hold_what_is_returned(survey: pl.DataFrame, tmp_path: Path) -> None:
@@ -134,7 +135,7 @@ def test_progress_goes_to_stderr_and_can_be_silenced(
 ) -> None:
     _evaluate(_ByNumber(), cell([1, 2, 3]), tmp_path)
     assert capsys.readouterr() == ("", "")
-    _evaluate(_ByNumber(), cell([1, 2, 3]), tmp_path, batch=2, progress=True)
+    _evaluate(_ByNumber(), cell([1, 2, 3]), tmp_path, batch=2, console=Console())
     shown = capsys.readouterr()
     assert shown.out == ""
     assert "3/3" in shown.err

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from socrates_fast.data.scales import Scale
 from socrates_fast.infer.gguf_model import GgufPredictor
-from socrates_fast.infer.plan import BLOCK, Group, Limits, Path as TokenPath, plan_apart
+from socrates_fast.infer.plan import BLOCK, Group, Limits, plan_apart
+from socrates_fast.infer.plan import Path as TokenPath
 from socrates_fast.infer.predictor import AnswerDistribution
 from socrates_fast.prompt import Prompt
 from tests.infer.prompts import SCALES, STIMULI, SYSTEM, make_prompts

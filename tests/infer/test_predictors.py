@@ -57,13 +57,15 @@ def test_loads_a_gguf(gguf_file: Path) -> None:
         assert len(predictor.predict([Prompt("", "?", range_scale(1, 7))])) == 1
 
 
-def test_says_what_it_does_not_load(folder: Path, tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match=r"not model folders.*socrates-fast export --base"):
-        load_predictor(folder)
-    with pytest.raises(ModelError, match="not endpoints"):
-        load_predictor("https://example.org/v1")
-    with pytest.raises(ModelError, match=r"neither a file nor a baseline \(uniform, midpoint\)"):
+def test_says_what_it_does_not_load(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="is this a Hugging Face model folder"):
+        load_predictor(tmp_path)
+    with pytest.raises(ModelError, match="no user name or password"):
+        load_predictor("https://me:secret@example.org/v1")
+    with pytest.raises(ModelError, match=r"pin it with a commit: Qwen/Qwen2.5-0.5B-Instruct@COMMIT"):
         load_predictor("Qwen/Qwen2.5-0.5B-Instruct")
+    with pytest.raises(ModelError, match=r"model folder nor a baseline \(uniform, midpoint\)"):
+        load_predictor("unifrom")
     with pytest.raises(ModelError, match="no such file"):
         load_predictor(tmp_path / "missing.gguf")
 
