@@ -339,14 +339,16 @@ class Evaluate(Section):
     """Evaluate the base model as well, exported in the same way."""
     limit: int | None = Field(None, ge=1)
     """Most test rows (chosen by hash); null takes all."""
-    context: int = Field(4096, ge=256)
-    """llama.cpp's context, in tokens, shared by the prompts that are scored together."""
-    batch: int = Field(512, ge=32)
-    """Most tokens per llama.cpp call."""
+    context: int | None = Field(None, ge=256)
+    """llama.cpp's context, in tokens, shared by the prompts that are scored together; null for 4096 at most."""
+    batch: int | None = Field(None, ge=64)
+    """Most tokens per llama.cpp call; null for 512, or on a GPU what a short probe finds fastest."""
     threads: int | None = Field(None, ge=1)
-    """CPU threads; null takes all cores."""
-    gpu_layers: int = Field(-1, ge=-1)
-    """Layers on the GPU; -1 takes all where llama.cpp was built for one."""
+    """CPU threads; null for what a short probe finds fastest."""
+    gpu_layers: int | None = Field(None, ge=-1)
+    """Layers on the GPU, where llama.cpp was built for one; -1 for all, null for as many as fit."""
+    deterministic: bool = False
+    """A row's figures do not depend, to the last bit, on what else is scored; slower."""
 
 
 class Recipe(Section):

@@ -1,6 +1,5 @@
 """The predictor that scores a GGUF with llama.cpp in a worker process."""
 
-import os
 import weakref
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
@@ -10,6 +9,7 @@ from typing import cast
 from socrates_fast.errors import ScoringError
 from socrates_fast.infer.client import WorkerClient, WorkerDied
 from socrates_fast.infer.header import Header, read_header
+from socrates_fast.infer.memory import default_context
 from socrates_fast.infer.messages import (
     Draws,
     ModelInfo,
@@ -23,10 +23,8 @@ from socrates_fast.infer.messages import (
 )
 from socrates_fast.infer.plan import BLOCK
 from socrates_fast.infer.predictor import AnswerDistribution, Predictor, Result
+from socrates_fast.infer.probe import BATCH, thread_candidates
 from socrates_fast.prompt import Prompt
-
-CONTEXT = 4096
-BATCH = 512
 
 
 class GgufPredictor(Predictor):
@@ -34,10 +32,13 @@ class GgufPredictor(Predictor):
 
     Args:
         path: the file; its header is checked before llama.cpp sees it.
-        context: tokens in the KV cache; the longest prompt, and room for prompts that are decoded together.
-        batch: most tokens in one decode.
+        context: tokens in the KV cache: the longest prompt, and room for prompts that are decoded together. Its memory
+            is ``memory.kv_bytes_per_token`` times it. None for 4096, or less if the model was trained for less.
+        batch: most tokens in one decode; None for 512.
         threads: CPU threads; None for as many as this process may use.
-        gpu_layers: layers on the GPU where llama.cpp was built with one; -1 for all.
+        gpu_layers: layers on the GPU where llama.cpp was built with one; -1 for all, None for as many as fit.
+        probe: choose threads and batch, where they are None, by a few timed decodes (two seconds at most). Not in the
+            deterministic mode, whose last bits may depend on them.
         exact: float32 KV cache and plain attention: as near to a float32 forward pass as the file's weights
             allow, at twice the KV memory.
         deterministic: a prompt's result does not depend, to the last bit, on what else is scored; slower, because less
@@ -55,10 +56,11 @@ class GgufPredictor(Predictor):
         self,
         path: str | Path,
         *,
-        context: int = CONTEXT,
-        batch: int = BATCH,
+        context: int | None = None,
+        batch: int | None = None,
         threads: int | None = None,
-        gpu_layers: int = -1,
+        gpu_layers: int | None = None,
+        probe: bool = False,
         exact: bool = False,
         deterministic: bool = False,
         open_share: float = OpenOptions.share,
@@ -71,11 +73,14 @@ class GgufPredictor(Predictor):
         self.stats = Stats()
         """Work over all calls of ``predict``: tokens asked and computed."""
         self._progress = progress
+        probe = probe and not deterministic
         self._settings = Settings(
             path=str(self.path.absolute()),
-            context=_at_least(1, "context", context),
-            batch=_at_least(1, "batch", batch),
-            threads=_at_least(1, "threads", threads or available_threads()),
+            context=_at_least(1, "context", default_context(self.header) if context is None else context),
+            batch=_at_least(1, "batch", batch or BATCH) if batch or not probe else None,
+            threads=_at_least(1, "threads", threads or thread_candidates()[0])
+            if threads or not probe
+            else None,
             gpu_layers=gpu_layers,
             exact=exact,
             deterministic=deterministic,
@@ -83,7 +88,7 @@ class GgufPredictor(Predictor):
         if not 0 < open_share < 1:
             raise ScoringError(f"open_share must be between 0 and 1, not {open_share}")
         if deterministic:
-            _at_least(BLOCK, "batch, in the deterministic mode,", batch)
+            _at_least(BLOCK, "batch, in the deterministic mode,", self._settings.batch or BATCH)
         self._open = OpenOptions(open_share, _at_least(1, "open_budget", open_budget))
         self._closed = False
         self._worker = self._connect()
@@ -190,13 +195,6 @@ class GgufPredictor(Predictor):
         """End the worker process; safe to call again."""
         self._closed = True
         self._worker.close()
-
-
-def available_threads() -> int:
-    """CPUs that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _at_least(lowest: int, name: str, value: int) -> int:

@@ -7,6 +7,7 @@ they are checked here.
 import ctypes
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from time import perf_counter
 
 import numpy as np
@@ -14,8 +15,12 @@ from numpy.typing import NDArray
 
 from socrates_fast.errors import ModelError, ScoringError
 from socrates_fast.infer.bindings import Batch, bindings, log
+from socrates_fast.infer.devices import offload_devices
+from socrates_fast.infer.header import read_header
+from socrates_fast.infer.memory import fit_gpu_layers
 from socrates_fast.infer.messages import ModelInfo, Settings
 from socrates_fast.infer.plan import Limits
+from socrates_fast.infer.probe import Choice, choose
 
 SEQUENCES = 64
 """Token paths in flight at once; 256 is llama.cpp's limit, and each costs one row of logits in memory."""
@@ -34,9 +39,18 @@ class LlamaModel:
         self._llama = bindings()
         self._log = log()
         self.path = settings.path
-        self._model = self._load(settings)
+        layers = settings.gpu_layers
+        if layers is None:
+            layers = fit_gpu_layers(
+                self._llama, read_header(Path(self.path)), settings.context, settings.batch, settings.exact
+            )
+        self._model = self._load(layers)
         self._vocab = self._llama.llama_model_get_vocab(self._model)
-        self._context = self._open(settings)
+        chosen = choose(
+            self._llama, self._model, settings.context, settings.threads, settings.batch,
+            gpu=layers != 0 and bool(offload_devices(self._llama)),
+        )  # fmt: skip
+        self._context = self._open(settings, chosen)
         self._memory = self._llama.llama_get_memory(self._context)
         self.limits = Limits(
             sequences=SEQUENCES,
@@ -45,24 +59,24 @@ class LlamaModel:
             outputs=SEQUENCES,
         )
         self._batch = Batch(self.limits.batch, SEQUENCES)
-        self.info = self._describe(settings)
+        self.info = self._describe(settings, chosen, layers)
         self.seconds = 0.0
         """Time spent in llama.cpp's decoding and its memory so far."""
 
-    def _load(self, settings: Settings) -> int:
+    def _load(self, gpu_layers: int) -> int:
         params = self._llama.llama_model_default_params()
-        params.n_gpu_layers = settings.gpu_layers
-        model = self._llama.llama_model_load_from_file(settings.path.encode(), params)
+        params.n_gpu_layers = gpu_layers
+        model = self._llama.llama_model_load_from_file(self.path.encode(), params)
         if not model:
-            raise ModelError(f"{settings.path}: llama.cpp cannot load it: {self._log.take()}")
+            raise ModelError(f"{self.path}: llama.cpp cannot load it: {self._log.take()}")
         return int(model)
 
-    def _open(self, settings: Settings) -> int:
+    def _open(self, settings: Settings, chosen: Choice) -> int:
         params = self._llama.llama_context_default_params()
         params.n_ctx = settings.context
-        params.n_batch = params.n_ubatch = min(settings.batch, settings.context)
+        params.n_batch = params.n_ubatch = min(chosen.batch, settings.context)
         params.n_seq_max = params.n_outputs_max = SEQUENCES
-        params.n_threads = params.n_threads_batch = settings.threads
+        params.n_threads = params.n_threads_batch = chosen.threads
         params.kv_unified = True  # sequences share cells, so that copying a prefix costs no memory
         if settings.exact:
             params.type_k = params.type_v = _TYPE_F32
@@ -75,7 +89,7 @@ class LlamaModel:
             )
         return int(context)
 
-    def _describe(self, settings: Settings) -> ModelInfo:
+    def _describe(self, settings: Settings, chosen: Choice, gpu_layers: int) -> ModelInfo:
         text = ctypes.create_string_buffer(256)
         self._llama.llama_model_desc(self._model, text, len(text))
         return ModelInfo(
@@ -85,7 +99,9 @@ class LlamaModel:
             vocabulary=int(self._llama.llama_vocab_n_tokens(self._vocab)),
             context=settings.context,
             trained_context=int(self._llama.llama_model_n_ctx_train(self._model)),
-            threads=settings.threads,
+            threads=chosen.threads,
+            batch=self.limits.batch,
+            gpu_layers=gpu_layers,
             system_info=self._llama.llama_print_system_info().decode().strip(" |"),
         )
 

@@ -18,25 +18,25 @@ class Settings:
     Attributes:
         path: the file.
         context: tokens that the KV cache holds, over all prompts in flight; also the longest prompt.
-        batch: most tokens in one decode.
-        threads: CPU threads.
-        gpu_layers: layers on the GPU, where llama.cpp was built with one; -1 for all.
+        batch: most tokens in one decode; None to choose by a short probe.
+        threads: CPU threads; None to choose by a short probe.
+        gpu_layers: layers on the GPU, where llama.cpp was built with one; -1 for all, None for as many as fit.
         exact: float32 KV cache and plain attention.
         deterministic: a prompt's result does not depend on the others.
     """
 
     path: str
     context: int
-    batch: int
-    threads: int
-    gpu_layers: int
+    batch: int | None
+    threads: int | None
+    gpu_layers: int | None
     exact: bool
     deterministic: bool = False
 
 
 @dataclass(frozen=True)
 class ModelInfo:
-    """What was loaded: llama.cpp's description, sizes in tokens and bytes, and what llama.cpp was built with."""
+    """What was loaded: llama.cpp's description, sizes in tokens and bytes, settings, what llama.cpp was built with."""
 
     description: str
     n_params: int
@@ -45,6 +45,8 @@ class ModelInfo:
     context: int
     trained_context: int
     threads: int
+    batch: int
+    gpu_layers: int
     system_info: str
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from random import Random
 
 import numpy as np
 import pytest
@@ -64,7 +65,7 @@ def test_a_row_alone_is_the_row_in_a_job(loaded: GgufPredictor) -> None:
     st.randoms(),
 )
 def test_random_jobs_in_any_order(
-    loaded: GgufPredictor, parts: list[tuple[str, str, Scale]], random: "np.random.Generator"
+    loaded: GgufPredictor, parts: list[tuple[str, str, Scale]], random: Random
 ) -> None:
     prompts = [Prompt("", text + more, scale) for text, more, scale in parts]
     straight = bits(loaded.predict(prompts))
@@ -79,13 +80,16 @@ def test_the_same_in_another_process_and_with_another_context(loaded: GgufPredic
         assert bits(other.predict(EVERY[:10])) == bits(loaded.predict(EVERY[:10]))
 
 
-def decodes(groups: Sequence[Group]) -> dict[int, list[tuple[object, ...]]]:
+Shape = tuple[int, bytes, tuple[int, ...], bytes, bytes]
+
+
+def decodes(groups: Sequence[Group]) -> dict[int, list[Shape]]:
     """What each job's decodes look like, from the tokens in the cache on."""
-    seen: dict[int, list[tuple[object, ...]]] = {}
+    seen: dict[int, list[Shape]] = {}
     for step in groups:
         shape = (
-            step.tokens.tobytes(),
             step.kept,
+            step.tokens.tobytes(),
             tuple(step.cached),
             step.first.tobytes(),
             step.last.tobytes(),
@@ -118,4 +122,4 @@ def test_a_jobs_last_decodes_are_its_own(prompts: list[tuple[int, int]], common:
         alone = decodes(list(plan_apart(job, limits, BLOCK)))[number]
         mine = together[number]
         assert alone[len(alone) - len(mine) :] == mine
-        assert all(kept % BLOCK == 0 for _, kept, *_ in alone[: len(alone) - len(mine)])
+        assert all(kept % BLOCK == 0 for kept, *_ in alone[: len(alone) - len(mine)])

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -46,7 +47,7 @@ def test_a_killed_worker_is_started_again_and_goes_on(gguf_file: Path) -> None:
             os.kill(loaded.worker_pid, signal.SIGKILL)
 
     killed: list[int] = []
-    settings = {"batch": 64, "threads": 1, "deterministic": True}
+    settings: dict[str, Any] = {"batch": 64, "threads": 1, "deterministic": True}
     with GgufPredictor(gguf_file, **settings, progress=kill) as loaded:
         numbers, results = zip(*loaded.stream(PROMPTS), strict=True)
         assert loaded.worker_pid not in killed
