@@ -45,6 +45,14 @@ def gguf_file(folder: Path) -> Path:
     return path
 
 
+@pytest.fixture(scope="session", params=["f16", "q8_0", "q5_0"])
+def small_file(folder: Path, request: pytest.FixtureRequest) -> Path:
+    """The same model in types that llama.cpp computes with other kernels."""
+    path = folder / f"tiny-{request.param}.gguf"
+    write_gguf(folder, path, request.param)
+    return path
+
+
 @pytest.fixture(scope="session")
 def predictor(gguf_file: Path) -> Iterator[GgufPredictor]:
     """The GGUF loaded with float32 arithmetic throughout."""
@@ -97,9 +105,10 @@ def write_model(folder: Path) -> None:
     Qwen2ForCausalLM(config).float().save_pretrained(folder)
 
 
-def write_gguf(folder: Path, path: Path) -> None:
-    """Convert a Qwen2 folder in float32 to a float32 GGUF."""
-    from gguf import MODEL_ARCH, GGUFWriter, get_tensor_name_map
+def write_gguf(folder: Path, path: Path, kind: str = "f32") -> None:
+    """Convert a Qwen2 folder in float32 to a GGUF whose matrices are of type ``kind``."""
+    from gguf import MODEL_ARCH, GGMLQuantizationType, GGUFWriter, get_tensor_name_map
+    from gguf.quants import quantize
     from safetensors.numpy import load_file
 
     config = json.loads((folder / "config.json").read_text())
@@ -119,7 +128,8 @@ def write_gguf(folder: Path, path: Path) -> None:
     for name, tensor in load_file(folder / "model.safetensors").items():
         found = names.get_name(name, try_suffixes=(".weight", ".bias"))
         assert found is not None, name
-        writer.add_tensor(found, tensor.astype(np.float32))
+        wanted = GGMLQuantizationType[kind.upper() if tensor.ndim > 1 else "F32"]
+        writer.add_tensor(found, quantize(tensor.astype(np.float32), wanted), raw_dtype=wanted)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()

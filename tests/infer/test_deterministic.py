@@ -45,6 +45,11 @@ def test_shared_and_alone_are_equal(loaded: GgufPredictor) -> None:
     assert middle - before < (loaded.stats.tokens_computed - middle) * 0.7  # and it does share
 
 
+def test_other_types_and_two_threads(small_file: Path) -> None:
+    with GgufPredictor(small_file, context=1024, threads=2, deterministic=True) as predictor:
+        assert bits(predictor.predict(EVERY)) == bits(predictor.predict(EVERY, shared=False))
+
+
 def test_a_row_alone_is_the_row_in_a_job(loaded: GgufPredictor) -> None:
     together = bits(loaded.predict(EVERY))
     for number in range(0, len(EVERY), 5):

@@ -1,12 +1,13 @@
 """The plan against a simulated KV cache: right histories, within limits, no prefix twice."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from socrates_fast.infer.plan import Group, Limits, Path, chunks, plan
+from socrates_fast.infer.plan import Group, Limits, Path, chunks, plan, plan_apart
 
 Tokens = tuple[int, ...]
 
@@ -100,6 +101,43 @@ def test_every_output_sees_its_own_path(tokens: list[Tokens], limits: Limits, da
             assert seen == tokens[output.job][: position + 1]
             read.append((output.job, position))
     assert read == [(path.job, position) for path in paths for position in sorted(path.outputs)]
+
+
+@settings(max_examples=200)
+@given(token_lists, limit_sets, st.integers(1, 4), st.booleans(), st.data())
+def test_apart_every_output_sees_its_own_path_too(
+    tokens: list[Tokens], limits: Limits, block: int, shared: bool, data: st.DataObject
+) -> None:
+    """Prompts with some branches each; before each decode the cache holds the prompt's beginning and no more."""
+    block = min(block, limits.batch)
+    counts = data.draw(st.lists(st.integers(0, 3), min_size=len(tokens), max_size=len(tokens)))
+    limits = replace(limits, cells=limits.cells + 3)
+    branches = [
+        (job, (*prompt, *tail))
+        for job, (prompt, count) in enumerate(zip(tokens, counts, strict=True))
+        for tail in [(), (7, 7), (7, 8), (9,)][: count + 1]
+    ]
+    paths = [
+        Path(job, np.array(whole, np.int32), dict.fromkeys({len(tokens[job]) - 1, len(whole) - 1}, 0))
+        for job, whole in branches
+    ]
+    cache = Cache(limits)
+    read = []
+    for group in plan_apart(paths, limits, block, shared=shared):
+        cache.begin(group)
+        (job,) = group.jobs
+        assert cache.history(0) == tokens[job][: group.kept] or group.kept > len(tokens[job])
+        for part in chunks(group, limits):
+            cache.decode(group, part)
+        for output in group.outputs:
+            position = int(group.positions[output.token])
+            seen = cache.history(int(group.first[output.token]))[: position + 1]
+            read.append((output.job, seen))
+    assert read == [
+        (job, whole[: position + 1])
+        for (job, whole), path in zip(branches, paths, strict=True)
+        for position in sorted(path.outputs)
+    ]
 
 
 @given(token_lists, limit_sets)
