@@ -17,9 +17,10 @@ demo: $(READY)
 test: $(READY)
 	$(BIN)/python -m pytest --numprocesses auto --dist worksteal
 
-# Compares the export with llama.cpp's own converter, from the source distribution that pip downloads once.
+# Compares the export with llama.cpp's own converter, and scores on real vocabularies with Transformers, from the
+# source distribution that pip downloads once.
 oracle: $(READY)
-	$(BIN)/python -m pytest -m oracle tests/export
+	$(BIN)/python -m pytest -m oracle tests/export tests/infer
 
 lint: $(READY)
 	$(BIN)/ruff check .

@@ -40,7 +40,7 @@ def trained_prompt(model: str | Path, adapter: str | Path | None = None) -> Prom
         raise ModelError(f"{model}: {PROMPT_KEY} is not what this version writes: {error}") from error
 
 
-_LLAMA_CPP = {"context", "batch", "threads", "gpu_layers", "exact", "deterministic"}
+_LLAMA_CPP = {"context", "batch", "threads", "gpu_layers", "exact", "deterministic", "probe", "open_share", "open_budget"}
 """Settings of GgufPredictor that mean nothing to an endpoint."""
 
 _HUGGING_FACE = {"adapter", "revision", "dtype", "load_in_4bit", "batch", "device", "progress"}
@@ -95,7 +95,9 @@ def _hugging_face(name: str, settings: Mapping[str, Any]) -> Predictor:
     known = {key: value for key, value in settings.items() if key in _HUGGING_FACE}
     if is_adapter(Path(name)):
         if "adapter" in known:
-            raise ModelError(f"{name}: an adapter itself; give its base's folder as the model, and one adapter")
+            raise ModelError(
+                f"{name}: an adapter itself; give its base's folder as the model, and one adapter"
+            )
         return HuggingFacePredictor(None, **{**known, "adapter": name})
     base, at, revision = name.partition("@")
     if at and not Path(name).is_dir():

@@ -12,6 +12,8 @@ from socrates_fast.infer.predictor import AnswerDistribution
 
 MAX_ROWS = 21
 BAR_WIDTH = 40
+TOLD = 0.005
+"""Unexplored probability above which the chart says so."""
 
 
 def print_chart(
@@ -28,10 +30,10 @@ def chart(distribution: AnswerDistribution, labels: Mapping[int, str] | None = N
 
     Args:
         distribution: what to show.
-        labels: what values mean. Scales with more than 21 values are put in bins of neighbouring values, and
-            a bin shows the labels of its values.
+        labels: what values mean. Ranges with more than 21 values are put in bins of neighbouring values, and a bin
+            shows the labels of its values; of longer lists with gaps, as open scales have, the likeliest are shown.
     """
-    rows = binned(distribution, labels or {})
+    rows = charted(distribution, labels or {})
     longest = max(probability for _, _, probability in rows)
     table = Table.grid(padding=(0, 1))
     table.add_column(justify="right")
@@ -45,7 +47,18 @@ def chart(distribution: AnswerDistribution, labels: Mapping[int, str] | None = N
         f"mean {distribution.mean:.2f}   median {distribution.median}   "
         f"answer mass {distribution.answer_mass:.1%}"
     )
-    return Group(table, Text(summary))
+    lines = [Text(summary)]
+    if distribution.unexplored > TOLD:  # never of NaN: draws do not know it
+        lines.append(Text(f"at most {distribution.unexplored:.1%} more was not looked at"))
+    return Group(table, *lines)
+
+
+def charted(distribution: AnswerDistribution, labels: Mapping[int, str]) -> list[tuple[str, str, float]]:
+    """At most 22 rows: which value or values, their labels, their probability."""
+    values = distribution.values
+    if len(values) <= MAX_ROWS or int(values[-1]) - int(values[0]) == len(values) - 1:
+        return binned(distribution, labels)
+    return likeliest(distribution, labels)
 
 
 def binned(distribution: AnswerDistribution, labels: Mapping[int, str]) -> list[tuple[str, str, float]]:
@@ -59,3 +72,16 @@ def binned(distribution: AnswerDistribution, labels: Mapping[int, str]) -> list[
         probability = np.sum(distribution.probabilities[start : start + width])
         rows.append((name, label, float(probability)))
     return rows
+
+
+def likeliest(distribution: AnswerDistribution, labels: Mapping[int, str]) -> list[tuple[str, str, float]]:
+    """The 21 most probable values, ascending, and what the others have together."""
+    chosen = np.sort(np.argsort(-distribution.probabilities, kind="stable")[:MAX_ROWS])
+    rows = [
+        (str(value), labels.get(value, ""), float(probability))
+        for value, probability in zip(
+            distribution.values[chosen].tolist(), distribution.probabilities[chosen], strict=True
+        )
+    ]
+    rest = max(0.0, 1 - sum(probability for _, _, probability in rows))
+    return [*rows, ("others", f"{len(distribution.values) - MAX_ROWS} values", rest)]
