@@ -11,9 +11,11 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date
 from functools import lru_cache
-from itertools import chain
 from typing import Any
 from unicodedata import normalize
+
+import numpy as np
+from numpy.typing import NDArray
 
 from socrates_fast.data.scales import Scale
 from socrates_fast.errors import ModelError
@@ -112,7 +114,9 @@ class ChatRenderer:
         self._template = template
         self._variables = dict(variables)
         self.tokenize = tokenize
-        self._ids = lru_cache(maxsize=_REMEMBERED)(lambda text, special: tuple(tokenize(text, special)))
+        self._ids = lru_cache(maxsize=_REMEMBERED)(
+            lambda text, special: np.array(tokenize(text, special), dtype=np.int32)
+        )
         self._pieces = {False: self._split(False)}
         closing = self.tokenize(self.pieces(False)[-1].lstrip(), True)
         if not closing:
@@ -161,8 +165,11 @@ class ChatRenderer:
 
     def prompt_ids(self, prompt: Prompt) -> list[int]:
         """Token ids of the prompt, up to and without the answer's first token."""
-        parts = (self._ids(text, special) for text, special in self._segments(prompt))
-        return list(chain.from_iterable(parts))
+        return list(self.prompt_array(prompt).tolist())
+
+    def prompt_array(self, prompt: Prompt) -> NDArray[np.int32]:
+        """The same as an array, (n,)."""
+        return np.concatenate([self._ids(text, special) for text, special in self._segments(prompt)])
 
     def _segments(self, prompt: Prompt) -> Iterator[tuple[str, bool]]:
         """Texts to tokenise one by one, each with whether control tokens in it are recognised."""

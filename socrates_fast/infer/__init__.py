@@ -40,7 +40,17 @@ def trained_prompt(model: str | Path, adapter: str | Path | None = None) -> Prom
         raise ModelError(f"{model}: {PROMPT_KEY} is not what this version writes: {error}") from error
 
 
-_LLAMA_CPP = {"context", "batch", "threads", "gpu_layers", "exact", "deterministic", "probe", "open_share", "open_budget"}
+_LLAMA_CPP = {
+    "context",
+    "batch",
+    "threads",
+    "gpu_layers",
+    "exact",
+    "deterministic",
+    "probe",
+    "open_share",
+    "open_budget",
+}
 """Settings of GgufPredictor that mean nothing to an endpoint."""
 
 _HUGGING_FACE = {"adapter", "revision", "dtype", "load_in_4bit", "batch", "device", "progress"}

@@ -100,12 +100,9 @@ class Batch:
         self.wanted = np.zeros(size, np.int8)
         rows = self.sequence.ctypes.data + np.arange(size, dtype=np.uint64) * (4 * sequences)
         self._row_pointers = rows.astype(np.uint64)
-
-    def view(self, count: int) -> Any:
-        """The first ``count`` entries as the structure that ``llama_decode`` takes."""
         int32 = ctypes.POINTER(ctypes.c_int32)
-        return bindings().llama_batch(
-            count,
+        self._structure = bindings().llama_batch(
+            0,
             self.token.ctypes.data_as(int32),
             None,
             self.position.ctypes.data_as(int32),
@@ -113,3 +110,8 @@ class Batch:
             self._row_pointers.ctypes.data_as(ctypes.POINTER(int32)),
             self.wanted.ctypes.data_as(ctypes.POINTER(ctypes.c_int8)),
         )
+
+    def view(self, count: int) -> Any:
+        """The first ``count`` entries as the structure that ``llama_decode`` takes; the same one each time."""
+        self._structure.n_tokens = count
+        return self._structure

@@ -26,6 +26,8 @@ SEQUENCES = 64
 """Token paths in flight at once; 256 is llama.cpp's limit, and each costs one row of logits in memory."""
 
 _TYPE_F32 = 0
+_ENTRIES_AT_ONCE = 2**20
+"""Logits whose softmax is computed at once: what that needs stays small beside the context."""
 
 
 class LlamaModel:
@@ -219,8 +221,9 @@ class LlamaModel:
         batch = self._batch
         batch.token[:count] = tokens
         batch.position[:count] = positions
-        batch.owners[:count] = last - first + 1
-        batch.sequence[:count] = first[:, None] + np.arange(SEQUENCES, dtype=np.int32)
+        batch.owners[:count] = owners = last - first + 1
+        most = int(owners.max())
+        batch.sequence[:count, :most] = first[:, None] + np.arange(most, dtype=np.int32)
         batch.wanted[:count] = 0
         batch.wanted[wanted] = 1
         view = batch.view(count)
@@ -236,15 +239,23 @@ class LlamaModel:
             return []
         logits = self._llama.llama_get_logits(self._context)
         rows = np.ctypeslib.as_array(logits, (len(columns), self.info.vocabulary))
-        return [log_softmax(row, wanted) for row, wanted in zip(rows, columns, strict=True)]
+        at_once = max(1, _ENTRIES_AT_ONCE // rows.shape[1])
+        found: list[NDArray[np.float64]] = []
+        for start in range(0, len(rows), at_once):
+            found += log_softmax(rows[start : start + at_once], columns[start : start + at_once])
+        return found
 
 
-def log_softmax(row: NDArray[np.float32], columns: NDArray[np.int64] | None) -> NDArray[np.float64]:
-    """Log-softmax of a row of logits, (V,), at ``columns``, (c,), or at all; NaN if the row holds NaN or +inf."""
-    highest = row.max()
+def log_softmax(
+    rows: NDArray[np.float32], columns: Sequence[NDArray[np.int64] | None]
+) -> list[NDArray[np.float64]]:
+    """Log-softmax of rows of logits, (r, V), each at its columns, (c,), or at all; NaN where a row holds NaN or +inf."""
+    highest = rows.max(axis=1)
     with np.errstate(invalid="ignore"):  # inf - inf: the NaN is reported with the prompt's number
-        weights = row - highest
-        total = np.exp(weights, out=weights).sum(dtype=np.float64)
-        picked = (row if columns is None else row[columns]).astype(np.float64)
-        found: NDArray[np.float64] = picked - (float(highest) + np.log(total))
-    return found
+        weights = rows - highest[:, None]
+        total = np.exp(weights, out=weights).sum(axis=1, dtype=np.float64)
+        shifts = highest.astype(np.float64) + np.log(total)
+        return [
+            (row if wanted is None else row[wanted]).astype(np.float64) - shift
+            for row, wanted, shift in zip(rows, columns, shifts, strict=True)
+        ]

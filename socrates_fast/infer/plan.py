@@ -9,7 +9,7 @@ speed only: any order gives right results.
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import accumulate, groupby
 
 import numpy as np
 from numpy.typing import NDArray
@@ -158,42 +158,38 @@ def _fits(members: list[tuple[Path, int]], new: int, limits: Limits) -> bool:
 def group(members: list[tuple[Path, int]]) -> Group:
     """The group of some paths and how many leading tokens each shares with the one before it."""
     shared = [length for _, length in members]
-    cached = np.minimum.accumulate(shared)
-    fresh = [path.tokens[length:] for path, length in members]
-    starts = np.cumsum([0, *map(len, fresh)])
-    outputs = [
-        Output(
-            int(starts[number]) + position - length,
-            path.job,
-            node,
-            path.columns[node] if path.columns else None,
-        )
-        for number, (path, length) in enumerate(members)
-        for position, node in sorted(path.outputs.items())
-    ]
+    starts = [0, *accumulate(len(path.tokens) - length for path, length in members)]
+    positions, first, last = np.empty((3, starts[-1]), np.int32)
+    outputs = []
+    for number, (path, length) in enumerate(members):
+        added = slice(starts[number], starts[number + 1])
+        positions[added] = np.arange(length, len(path.tokens), dtype=np.int32)
+        first[added] = last[added] = number
+        _give_to_followers(last[added], number, shared)
+        for position, node in sorted(path.outputs.items()):
+            columns = path.columns[node] if path.columns else None
+            outputs.append(Output(starts[number] + position - length, path.job, node, columns))
     return Group(
         kept=shared[0],
-        cached=cached.tolist(),
-        tokens=np.concatenate(fresh),
-        positions=np.concatenate([np.arange(n, len(path.tokens), dtype=np.int32) for path, n in members]),
-        first=np.repeat(np.arange(len(members), dtype=np.int32), [len(ids) for ids in fresh]),
-        last=np.concatenate([_last_owner(number, len(ids), shared) for number, ids in enumerate(fresh)]),
+        cached=list(accumulate(shared, min)),
+        tokens=np.concatenate([path.tokens[length:] for path, length in members]),
+        positions=positions,
+        first=first,
+        last=last,
         outputs=outputs,
         jobs=sorted({path.job for path, _ in members}),
         end=members[-1][0].tokens,
     )
 
 
-def _last_owner(number: int, count: int, shared: list[int]) -> NDArray[np.int32]:
-    """Last sequence that owns each of the ``count`` tokens which path ``number`` adds."""
-    owner = np.full(count, number, dtype=np.int32)
-    start, reach = shared[number], shared[number] + count
+def _give_to_followers(owner: NDArray[np.int32], number: int, shared: list[int]) -> None:
+    """Set the last sequence that owns each of the tokens which path ``number`` adds."""
+    start, reach = shared[number], shared[number] + len(owner)
     for following in range(number + 1, len(shared)):
         reach = min(reach, shared[following])
         if reach <= start:
             break
         owner[: reach - start] = following
-    return owner
 
 
 def chunks(group: Group, limits: Limits) -> Iterator[slice]:

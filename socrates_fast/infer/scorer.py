@@ -124,7 +124,7 @@ class Scorer:
         trie = self._trie(values) if values is not None and len(values) <= WIDE else None
         steps = trie.depth if trie else len(str(prompt.scale.high)) + 1
         try:
-            ids = self._renderer.prompt_ids(prompt)
+            ids = self._renderer.prompt_array(prompt)
         except UnicodeEncodeError as error:
             raise ScoringError(f"its text is not valid Unicode: {error}") from error
         info = self._model.info
@@ -137,7 +137,7 @@ class Scorer:
                 f"model trained for {info.trained_context}); shorten the stimulus"
                 + (" or ask for a larger context" if larger else "")
             )
-        return np.array(ids, dtype=np.int32), trie
+        return ids, trie
 
     def _trie(self, values: tuple[int, ...]) -> AnswerTrie:
         if values not in self._tries:
