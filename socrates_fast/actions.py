@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from socrates_export.proof.comparison import Judge
     from socrates_export.release.facts import RunFacts
 
+
 def export_files(
     base: Path,
     adapter: Path | None,
@@ -79,7 +80,8 @@ def evaluate_model(
 
     if Path(model).is_file():
         details = {**details, "model": {"file": Path(model).name, "sha256": sha256_file(Path(model))}}
-    settings = options.model_dump(include={"context", "batch", "threads", "gpu_layers"})
+    settings = options.model_dump(include={"context", "batch", "threads", "gpu_layers", "deterministic"})
+    settings |= {"probe": True}
     follower = Follower(model)
     with load_predictor(model, **settings, **(more or {}), **follower.settings) as predictor:
         result = evaluate(
@@ -107,26 +109,39 @@ def evaluate_data(
     data: Path,
     out: Path | None,
     limit: int | None,
-    threads: int | None,
-    gpu_layers: int,
-    quiet: bool,
-    more: Mapping[str, Any] | None = None,
+    settings: Mapping[str, Any],
+    adapter: Path | None = None,
+    quiet: bool = False,
 ) -> tuple[Path, dict[str, Any]]:
     """Evaluate a model on a prepared folder or a file; the folder written and its metrics.
+
+    Args:
+        model: as for ``load_predictor``.
+        data: see ``read_rows``.
+        out: folder to write to; None for one below ``runs``, named after both.
+        limit: most rows, chosen by hash.
+        settings: of the predictor, those of a recipe's ``evaluate`` among them.
+        adapter: for a Hugging Face folder.
+        quiet: show no progress.
 
     Raises:
         DataError, ModelError, ScoringError: see ``read_rows`` and ``load_predictor``.
         RecipeError: an option is out of its range.
     """
-    options = recipes.section(Evaluate, limit=limit, threads=threads, gpu_layers=gpu_layers)
-    prompt = trained_prompt(model)
+    known = {name: value for name, value in settings.items() if name in Evaluate.model_fields}
+    more = {name: value for name, value in settings.items() if name not in known}
+    options = recipes.section(Evaluate, limit=limit, **known)
+    prompt = trained_prompt(model, adapter)
     rows = sample_rows(read_rows(data), limit, seed=0)
-    which = fingerprint([str(Path(model).resolve()), str(data.resolve())])[:8]  # file names recur over runs
+    which = fingerprint(
+        [str(Path(model).resolve()), str(data.resolve()), *([str(adapter)] if adapter else [])]
+    )[:8]  # file names recur over runs
     folder = out or Path("runs") / f"{Path(model).stem}-on-{data.stem}-{which}"
     details = {"data": str(data), "prompt": prompt.model_dump(mode="json")}
     evaluate_model(
-        model, rows, folder, options, prompt, f"{Path(model).name} on {data}", details, Console(quiet), more
-    )
+        model, rows, folder, options, prompt, f"{Path(model).name} on {data}", details, Console(quiet),
+        {**more, **({"adapter": adapter} if adapter else {})},
+    )  # fmt: skip
     return folder, read_metrics(folder)
 
 

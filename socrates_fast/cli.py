@@ -4,7 +4,6 @@ Exit codes: 0; 2 for a user's fault (a message, no traceback); 130 for Ctrl-C; 1
 """
 
 import errno
-import json
 import os
 import sys
 from pathlib import Path
@@ -14,6 +13,7 @@ import typer
 
 from socrates_fast import __version__
 from socrates_fast.cli_bench import JsonOption, bench_app
+from socrates_fast.cli_predict import OutOption, evaluate, predict
 from socrates_fast.errors import SocratesError
 
 if TYPE_CHECKING:
@@ -39,7 +39,6 @@ app.add_typer(bench_app, name="bench")
 RecipeArgument = Annotated[
     str, typer.Argument(metavar="RECIPE", help="A recipe's file, or a shipped one's name.")
 ]
-OutOption = Annotated[Path | None, typer.Option("--out", help="Folder to write to.")]
 SetOption = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Override an option (train.epochs=2); may be repeated."),
@@ -47,8 +46,6 @@ SetOption = Annotated[
 MergeBaseOption = Annotated[
     str | None, typer.Option("--merge-base", metavar="original|nf4", help="What the adapter is added to.")
 ]
-ThreadsOption = Annotated[int | None, typer.Option("--threads", min=1, help="CPU threads; all by default.")]
-GpuLayersOption = Annotated[int, typer.Option("--gpu-layers", min=-1, help="Layers on the GPU; -1 for all.")]
 
 
 def _version(asked: bool) -> None:
@@ -178,46 +175,8 @@ def verify(
         raise typer.Exit(2)
 
 
-@app.command()
-def predict(
-    model: Annotated[str, typer.Argument(metavar="MODEL", help="A .gguf file, or uniform or midpoint.")],
-    scenario: Annotated[
-        str | None, typer.Option(help="What the person reads, with the answer instruction.")
-    ] = None,
-    demographics: Annotated[str, typer.Option(help='"Age: 30; Gender: Female; ..."')] = "",
-    example: Annotated[int | None, typer.Option(min=1, max=5, help="A built-in example, 1 to 5.")] = None,
-    as_json: JsonOption = False,
-    threads: ThreadsOption = None,
-    gpu_layers: GpuLayersOption = -1,
-) -> None:
-    """Predict how one person would answer one question, as a distribution."""
-    from socrates_fast.ask import Question, ask
-
-    if (scenario is None) == (example is None):
-        raise typer.BadParameter("give either --scenario TEXT or --example N")
-    question = Question.built_in(example) if example else Question.of(scenario or "", demographics)
-    ask(model, question, as_json, threads=threads, gpu_layers=gpu_layers)
-
-
-@app.command()
-def evaluate(
-    model: Annotated[str, typer.Argument(metavar="MODEL", help="A .gguf file, or uniform or midpoint.")],
-    data: Annotated[Path, typer.Argument(metavar="DATA", help="Prepared folder, or parquet/JSONL/CSV file.")],
-    out: OutOption = None,
-    limit: Annotated[int | None, typer.Option(min=1, help="Most rows, chosen by hash.")] = None,
-    as_json: JsonOption = False,
-    threads: ThreadsOption = None,
-    gpu_layers: GpuLayersOption = -1,
-) -> None:
-    """Score MODEL on DATA's people: metrics beside baselines, predictions, and a report."""
-    from socrates_fast.actions import evaluate_data
-    from socrates_fast.demo import print_metrics
-
-    folder, metrics = evaluate_data(model, data, out, limit, threads, gpu_layers, quiet=as_json)
-    if as_json:
-        print(json.dumps(metrics))
-    else:
-        print_metrics(model, metrics, folder)
+app.command()(predict)
+app.command()(evaluate)
 
 
 @data_app.command("prepare")
@@ -274,10 +233,11 @@ def recipes_check(path: RecipeArgument, overrides: SetOption = None) -> None:
 @app.command()
 def doctor(
     recipe: Annotated[
-        str | None, typer.Argument(metavar="[RECIPE]", help="Check what it needs as well.")
+        str | None,
+        typer.Argument(metavar="[RECIPE|MODEL.gguf]", help="Check what it needs as well."),
     ] = None,
 ) -> None:
-    """What is installed, what it can do, and what is missing."""
+    """What is installed, what it can do, what is missing, and what that costs."""
     from socrates_fast.doctor import report
 
     if not report(recipe):

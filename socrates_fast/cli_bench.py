@@ -1,6 +1,7 @@
 """The verbs of ``bench``: measure, and print comparable records. Each imports its work when it is called."""
 
 import json
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -78,6 +79,30 @@ def bench_score(
 
     plan = plan_of(shape, people, peer_people, orders.split(","), repeats, threads, gpu_layers)
     record = measure(shape, types.split(","), plan)
+    if as_json:
+        print(json.dumps(record))
+    else:
+        print_record(record)
+
+
+@bench_app.command("builds")
+def bench_builds(
+    models: Annotated[
+        list[Path], typer.Argument(metavar="MODEL.gguf ...", help="Files to try the builds on.")
+    ],
+    libraries: Annotated[
+        list[str] | None,
+        typer.Option("--lib", metavar="NAME=FOLDER", help="A build's libraries; may be repeated."),
+    ] = None,
+    tokens: Annotated[int, typer.Option("--tokens", min=1, max=512, help="Tokens of the prompt.")] = 512,
+    repeats: Annotated[int, typer.Option("--repeats", min=1, help="Prompts for each; medians count.")] = 5,
+    as_json: JsonOption = False,
+) -> None:
+    """Prompt speed of other builds of llama.cpp, beside the installed one's."""
+    from socrates_bench.builds import measure, print_record
+
+    named = [entry.partition("=") for entry in libraries or []]
+    record = measure(models, {name: Path(folder) for name, _, folder in named}, tokens, repeats)
     if as_json:
         print(json.dumps(record))
     else:

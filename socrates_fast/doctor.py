@@ -1,4 +1,4 @@
-"""What is installed, what it can do, and what is missing: the verb ``doctor``."""
+"""What is installed, what it can do, what is missing, and what that costs: the verb ``doctor``."""
 
 import shutil
 import sys
@@ -8,37 +8,36 @@ from pathlib import Path
 
 from socrates_fast.errors import SocratesError
 
-Check = tuple[bool, str]
-"""Whether it is fine, and one line that says what was found or what to do."""
+Check = tuple[bool | None, str]
+"""Whether it is fine (None: it works, but at a cost), and one line that says what was found or what to do."""
+
+_MARKS = {True: "✓", False: "✗", None: "!"}
 
 
-def report(recipe: str | None) -> bool:
-    """Print one line a check; whether all that is needed is there."""
+def report(subject: str | None) -> bool:
+    """Print one line a check; whether all that is needed is there.
+
+    Args:
+        subject: a recipe or a ``.gguf`` file, whose needs are checked as well.
+    """
     fine = True
-    for ok, line in _checks(recipe):
-        print(f"{'✓' if ok else '✗'} {line}")
-        fine = fine and ok
+    for ok, line in _checks(subject):
+        print(f"{_MARKS[ok]} {line}", flush=True)
+        fine = fine and ok is not False
     return fine
 
 
-def _checks(recipe: str | None) -> Iterator[Check]:
+def _checks(subject: str | None) -> Iterator[Check]:
+    from socrates_fast import doctor_llama, doctor_model
+
+    model = subject is not None and subject.endswith(".gguf")
     yield sys.version_info >= (3, 11), f"Python {sys.version.split()[0]} (3.11 or newer is needed)"
-    yield _llama()
-    yield from _training(needed=recipe is not None)
+    yield from doctor_llama.checks()
+    yield from _training(needed=subject is not None and not model)
     free = shutil.disk_usage(Path.cwd()).free / 2**30
     yield free > 1, f"{free:.0f} GiB free here"
-    if recipe is not None:
-        yield from _recipe(recipe)
-
-
-def _llama() -> Check:
-    try:
-        from llama_cpp import llama_cpp
-
-        system = llama_cpp.llama_print_system_info().decode()
-        return True, f"llama-cpp-python {version('llama-cpp-python')}: {system.strip()}"
-    except (ImportError, OSError) as error:
-        return False, f"llama.cpp cannot be loaded ({error}); reinstall with: pip install llama-cpp-python"
+    if subject is not None:
+        yield from doctor_model.checks(Path(subject)) if model else _recipe(subject)
 
 
 def _training(needed: bool) -> Iterator[Check]:

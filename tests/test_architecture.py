@@ -29,6 +29,7 @@ MAY_IMPORT = {
     "tokenizer": {"errors", "prompt"},
     "train": LOWEST | {"train"},
     "infer": LOWEST | {"infer"},
+    "jobs": LOWEST | {"infer", "jobs"},
     "evaluate": LOWEST | {"evaluate", "infer.predictor"},
     "socrates_export": LOWEST | {"infer", "socrates_export"},
     "socrates_bench": None,

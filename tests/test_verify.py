@@ -210,7 +210,7 @@ def test_the_judge_computes_what_metrics_json_says(files: Path, tmp_path: Path) 
 
         chosen = [3, 4, 5, 20, 39]
         distributions = predictor.predict(prompts(rows[chosen]))
-        found = evaluate(predictor, rows[chosen], prompts, tmp_path, title="", details={}, progress=False)
+        found = evaluate(predictor, rows[chosen], prompts, tmp_path, title="", details={})
     judged = judge_by(rows)(chosen, distributions)
     assert {"wasserstein.stated", "wasserstein.truth", "accuracy", "mae", "answer_mass"} <= judged.keys()
     for name, value in judged.items():

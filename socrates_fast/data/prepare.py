@@ -10,6 +10,7 @@ from typing import Any
 
 import polars as pl
 
+from socrates_fast.data.columns import NO_SCALE, NO_STIMULUS
 from socrates_fast.data.scales import Scale, parse_scale, range_scale
 from socrates_fast.data.schema import CELL, PREPARED
 from socrates_fast.data.sources import read_files, read_source
@@ -20,10 +21,8 @@ from socrates_fast.recipe import Data, PromptOptions, Recipe
 from socrates_fast.runs import atomic_folder, write_json, write_parquet, write_text
 
 NO_ANSWER = "no answer"
-NO_STIMULUS = "the stimulus is empty, or a part of it is"
 NOT_AN_INTEGER = "the answer is not an integer"
 OFF_SCALE = "the answer is off its scale"
-NO_SCALE = "the scale cannot be read from the stimulus"
 OPEN_SCALE = "the scale is open or too wide to enumerate"
 
 FILES = (*(f"{side}.parquet" for side in SIDES), "card.json", "card.md")

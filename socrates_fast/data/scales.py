@@ -9,6 +9,8 @@ import re
 from dataclasses import dataclass, field
 from functools import lru_cache
 
+from socrates_fast.errors import DataError
+
 MAX_VALUES = 100_001
 """A range with more values than this is not enumerated (``values`` is None)."""
 
@@ -105,6 +107,41 @@ def parse_scale(stimulus: str) -> Scale | None:
         return Scale(0, OPEN_HIGH, None) if _is_open(instruction) else None
     values = tuple(sorted(options))
     return Scale(values[0], values[-1], values, options)
+
+
+_DECLARED_RANGE = re.compile(rf"{_NUMBER}\s*(?:-|–|\.\.|to)\s*{_NUMBER}")
+_DECLARED_OPTION = re.compile(rf"{_NUMBER}(?:\s*=\s*(.+))?", re.DOTALL)
+_LONGEST = 10**15
+
+
+def declared_scale(text: str) -> Scale:
+    """A scale as a person types it: "1-7", "-3..3", "1,2,4", "1=Yes, 2=No", or "open" (0 to ``OPEN_HIGH``).
+
+    Raises:
+        DataError: it is none, or allows less than two answers.
+    """
+    text = text.strip()
+    if text.lower() == "open":
+        return Scale(0, OPEN_HIGH, None)
+    found = _DECLARED_RANGE.fullmatch(text)
+    options = [_DECLARED_OPTION.fullmatch(part.strip()) for part in text.split(",")]
+    given = [option for option in options if option is not None]
+    if not found and len(given) < len(options):
+        raise DataError(
+            f"scale {text!r}: not understood; give a range (1-7), a list (1,2,4 or 1=Yes,2=No), or open"
+        )
+    numbers = [int(found[1]), int(found[2])] if found else [int(option[1]) for option in given]
+    if max(map(abs, numbers)) > _LONGEST:
+        raise DataError(f"scale {text!r}: numbers go to {_LONGEST}")
+    if len(numbers) < 2 or len(set(numbers)) < len(numbers) or (found and numbers[0] > numbers[1]):
+        raise DataError(
+            f"scale {text!r}: it takes two different answers at least, each once, the lower one first"
+        )
+    if found:
+        return range_scale(numbers[0], numbers[1])
+    labels = {int(option[1]): option[2].strip() for option in given if option[2]}
+    values = tuple(sorted(numbers))
+    return Scale(values[0], values[-1], values, labels)
 
 
 def _options(text: str) -> dict[int, str]:

@@ -4,9 +4,10 @@ from typing import Any
 
 import polars as pl
 
+from socrates_fast.data.columns import CELL, INTEGER_FIELDS
 from socrates_fast.recipe import PERSONA_FIELDS
 
-INTEGER_FIELDS = ("age", "household_size")
+__all__ = ["CELL", "DEMOGRAPHIC", "INTEGER_FIELDS", "PREPARED", "SOCSCI210"]
 
 DEMOGRAPHIC = pl.Struct({name: pl.Int64 if name in INTEGER_FIELDS else pl.String for name in PERSONA_FIELDS})
 
@@ -23,9 +24,6 @@ SOCSCI210: dict[str, Any] = {
     "study_id": pl.String,
 }
 """The dataset's columns and types. ``(study_id, sample_id)`` is unique; every other id restarts in each study."""
-
-CELL = ("study_id", "condition_num", "task_num")
-"""The key of a cell: one outcome of one arm of one study."""
 
 PREPARED: dict[str, Any] = {
     "study_id": pl.String,

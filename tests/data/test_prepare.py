@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from socrates_fast import recipes
+from socrates_fast.data.columns import NO_SCALE
 from socrates_fast.data.prepare import (
     NO_ANSWER,
-    NO_SCALE,
     NOT_AN_INTEGER,
     OFF_SCALE,
     OPEN_SCALE,
@@ -55,6 +55,7 @@ def plain(
         (None, None, NO_ANSWER),
         ("3", "How much?", NO_SCALE),
         ("3", "Only return an integer from 0 to 900000, nothing else.", OPEN_SCALE),
+        ("3", "Only return an integer representing the hours saved, nothing else.", OPEN_SCALE),
         ("3", "Only return 1 for A, 2 for B, or 4 for D, nothing else.", OFF_SCALE),
     ],
 )

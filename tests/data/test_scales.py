@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from socrates_fast.data.scales import parse_scale, range_scale
+from socrates_fast.data.scales import OPEN_HIGH, Scale, declared_scale, parse_scale, range_scale
+from socrates_fast.errors import DataError
 
 CASES = [
     ("Only return an integer from 1 to 5, nothing else.", (1, 5), 5, {}),
@@ -39,7 +40,6 @@ def test_instruction(text: str, bounds: tuple[int, int], count: int, labels: dic
 @pytest.mark.parametrize(
     "text",
     [
-        "How many hours? Only return an integer representing the hours, nothing else.",
         "From 1 to 7, how much?",
         "Only return an integer from 7 to 1, nothing else.",
         "Only return 1 for Yes, nothing else.",
@@ -66,3 +66,86 @@ def test_a_range_too_wide_is_not_enumerated() -> None:
     scale = range_scale(0, 10**9)
     assert scale.values is None
     assert scale.span == 10**9
+
+
+@pytest.mark.parametrize(
+    "instruction",
+    [
+        "Only return an integer representing the estimated monthly hours saved, nothing else.",
+        "Only return a number representing dollars, nothing else.",
+        "Only return a whole number representing the number of people who would help, nothing else.",
+        "Only return an integer representing how many minutes you would wait.",
+        "Only return an integer representing hours, nothing else.”",
+    ],
+)
+def test_a_quantity_without_a_range_is_open(instruction: str) -> None:
+    scale = parse_scale(f"From 1 to 7, or 1 for Yes: how much? {instruction}")
+    assert scale == Scale(0, OPEN_HIGH, None)
+
+
+@pytest.mark.parametrize(
+    "what",
+    [
+        "hours from one to seven",
+        "hours between zero and ten",
+        "hours (0 to 24)",
+        "hours, at most 24",
+        "hours, where none is 0",
+        "days or weeks",
+        "the number of your answer",
+        "the number of the option you choose",
+        "your rating in points out of ten days",
+        "the number of the category of hours",
+        "the percentage of hours",
+        "the share of the amount",
+        "the level of your agreement with the number of days",
+        "hours on the scale above",
+        "your choice",
+        "how much you agree",
+        "your decision",
+        "hours: 1 for few; 2 for many",
+        "hours. 1 = few",
+    ],
+)
+def test_what_might_be_a_range_or_options_is_not_open(what: str) -> None:
+    scale = parse_scale(f"How much? Only return an integer representing {what}, nothing else.")
+    assert scale is None or scale.values is not None
+
+
+@given(
+    low=st.integers(-50, 50),
+    width=st.integers(1, 500),
+    word=st.sampled_from(["to", "through", "up to", "-", "–"]),
+)
+def test_no_wording_of_a_range_becomes_open(low: int, width: int, word: str) -> None:
+    text = f"Only return an integer representing the hours from {low} {word} {low + width}, nothing else."
+    scale = parse_scale(text)
+    assert scale is None or scale.values is not None
+
+
+@pytest.mark.parametrize(
+    ("text", "scale"),
+    [
+        ("1-7", range_scale(1, 7)),
+        (" 0 - 100 ", range_scale(0, 100)),
+        ("-3..3", range_scale(-3, 3)),
+        ("-3--1", range_scale(-3, -1)),
+        ("-3 to 3", range_scale(-3, 3)),
+        ("1–5", range_scale(1, 5)),
+        ("1,2,4", Scale(1, 4, (1, 2, 4))),
+        ("2, 1", Scale(1, 2, (1, 2))),
+        ("1=Yes, 2 = No way", Scale(1, 2, (1, 2), {1: "Yes", 2: "No way"})),
+        ("open", Scale(0, OPEN_HIGH, None)),
+        ("0-5000000000", Scale(0, 5_000_000_000, None)),
+    ],
+)
+def test_a_typed_scale(text: str, scale: Scale) -> None:
+    assert declared_scale(text) == scale
+
+
+@pytest.mark.parametrize(
+    "text", ["", "7", "7-1", "5-5", "1,1,2", "1-", "one to seven", "1;2", "1,,2", "0-1" + "0" * 20, "1.5-3"]
+)
+def test_a_typed_scale_that_is_none(text: str) -> None:
+    with pytest.raises(DataError, match="scale"):
+        declared_scale(text)

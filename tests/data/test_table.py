@@ -8,9 +8,9 @@ import polars as pl
 import pytest
 
 from socrates_fast import recipes
+from socrates_fast.data.columns import NO_STIMULUS
 from socrates_fast.data.prepare import (
     NO_ANSWER,
-    NO_STIMULUS,
     NOT_AN_INTEGER,
     OFF_SCALE,
     prepare_rows,

@@ -12,7 +12,7 @@ from rich.console import Console
 from socrates_fast.data.scales import Scale, range_scale
 from socrates_fast.errors import ModelError, ScoringError
 from socrates_fast.infer import load_predictor
-from socrates_fast.infer.chart import MAX_ROWS, binned, print_chart
+from socrates_fast.infer.chart import MAX_ROWS, binned, charted, print_chart
 from socrates_fast.infer.constant import MidpointPredictor, UniformPredictor
 from socrates_fast.infer.gguf_model import GgufPredictor
 from socrates_fast.infer.predictor import AnswerDistribution
@@ -101,6 +101,25 @@ def test_chart_shows_values_labels_and_summary() -> None:
     assert [line.split()[-1] for line in lines[:3]] == ["16.7%", "33.3%", "50.0%"]
     assert lines[2].count("█") > lines[1].count("█") > lines[0].count("█") > 0
     assert lines[3].split("   ") == ["mean 0.33", "median 0", "answer mass 98.7%"]
+
+
+def test_what_was_not_looked_at_is_told() -> None:
+    values = np.array([0, 5, 10])
+    for unexplored, told in ((0.004, False), (0.013, True), (float("nan"), False)):
+        text = rendered(AnswerDistribution(values, np.full(3, 1 / 3), 0.9, unexplored), {})
+        assert ("at most 1.3% more was not looked at" in text) == told
+
+
+def test_of_a_long_list_with_gaps_the_likeliest_are_shown() -> None:
+    values = np.arange(0, 300, 10)
+    weights = np.where(np.arange(30) % 3 == 0, 1.0, 4.0)
+    rows = charted(AnswerDistribution(values, weights / weights.sum(), 0.9, 0.02), {10: "ten"})
+    assert len(rows) == MAX_ROWS + 1
+    shown = [int(name) for name, _, _ in rows[:-1]]
+    assert shown == sorted(shown) and {int(value) for value in values[weights == 4]} < set(shown)
+    assert rows[1][:2] == ("10", "ten")
+    assert rows[-1][:2] == ("others", "9 values")
+    assert sum(probability for _, _, probability in rows) == pytest.approx(1)
 
 
 def test_long_scales_are_binned() -> None:

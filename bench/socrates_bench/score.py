@@ -1,0 +1,306 @@
+"""Rows per second of answer distributions from a GGUF, beside what else a user would run, and what they cost.
+
+Why it matters: generating and parsing one answer after another takes hours for a study, and nearly all of a prompt is
+shared with other rows.
+Method: a random model of a real shape, exported by the exporter; made-up people who are each asked the same ten tasks
+(score_work.py), person by person as in SocSci210. In turns, in processes of their own, on the same file with as many
+threads: llama.cpp's own prompt speed (pp512.py); Llama of llama-cpp-python, row by row with its own prefix reuse
+(score_peer.py), in pieces before and after each run of ours; and ours, from people and stimuli to distributions
+(score_ours.py). Llama answers the first people's rows only: its cost per row does not depend on how many there are.
+It is given token ids, and flash attention, which is a little faster than its default; ours renders and tokenises within its time. Random weights seldom end an answer, so Llama's
+time is also given up to its first token only. The prefix tree is counted here, from the tokenizer's file.
+Output: one JSON record; ``--json`` prints nothing else on stdout.
+Command: socrates-fast bench score --shape 0.5b --json
+"""
+
+import os
+import statistics
+import subprocess
+import tempfile
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from socrates_bench.children import Child
+from socrates_bench.demo import cpu_name
+from socrates_bench.llama_source import llama_source
+from socrates_bench.score_work import batches, people, prompts_of_people, stimuli, tree_nodes
+from socrates_bench.synthetic import SHAPES, write_base
+from socrates_export.child import run_task
+from socrates_export.write.types import check_kinds
+from socrates_fast.errors import SocratesError
+from socrates_fast.infer.header import read_header
+from socrates_fast.infer.memory import kv_bytes_per_token
+from socrates_fast.infer.probe import thread_candidates
+from socrates_fast.prompt import ChatRenderer, persona_text
+from socrates_fast.recipe import Order
+from socrates_fast.runs import environment
+from socrates_fast.tokenizer import FolderTokenizer
+
+TYPES = ("f16", "q8_0", "q4_k_m")
+ORDERS: tuple[Order, ...] = ("persona_first", "stimulus_first")
+PEOPLE = {"tiny": (200, 20), "0.5b": (40, 4), "3b": (8, 2)}
+"""By shape, the people whose rows ours answers, and those whose rows Llama answers."""
+ASKED = {"persona_first": 1.2, "stimulus_first": 3.0}
+"""At least how many times Llama's rows per second, on a CPU; with a GPU 8."""
+ASKED_ON_GPU, TREE, SHARE, OVERHEAD_MS, MEMORY = 8.0, 1.02, 0.85, 0.5, 300 * 2**20
+"""Tokens over nodes at most; share of pp512 at least; ms a row outside llama.cpp and bytes besides model and KV at most."""
+REPETITIONS = 3
+"""Runs of pp512 each time it has its turn."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to measure.
+
+    Attributes:
+        people: whose rows ours answers.
+        peer_people: the first of them, whose rows Llama answers too.
+        orders: of the prompt's parts.
+        repeats: runs of ours in each order; the median counts.
+        threads: CPU threads of everyone.
+        gpu_layers: layers on the GPU, -1 for all.
+        context: tokens of KV cache of ours and of Llama.
+    """
+
+    people: int
+    peer_people: int
+    orders: Sequence[Order]
+    repeats: int
+    threads: int
+    gpu_layers: int
+    context: int = 4096
+
+
+def plan_of(
+    shape: str,
+    asked: int | None,
+    peer: int | None,
+    orders: Sequence[str],
+    repeats: int,
+    threads: int | None,
+    gpu_layers: int,
+) -> Plan:
+    """What to measure of a shape; None where its own default stands.
+
+    Raises:
+        SocratesError: there is no such shape or order.
+    """
+    if shape not in PEOPLE:
+        raise SocratesError(f"no shape {shape}; choose from {', '.join(PEOPLE)}")
+    chosen = [order for order in ORDERS if order in orders]
+    if not chosen or set(orders) - set(ORDERS):
+        raise SocratesError(f"no order {', '.join(orders)}; choose from {', '.join(ORDERS)}")
+    people, peer_people = (given or known for given, known in zip((asked, peer), PEOPLE[shape], strict=True))
+    return Plan(
+        people, min(peer_people, people), chosen, repeats, threads or thread_candidates()[0], gpu_layers
+    )
+
+
+def measure(shape: str, types: Sequence[str], plan: Plan) -> dict[str, Any]:
+    """Measure one shape in some types; the record."""
+    check_kinds(list(types))
+    load = os.getloadavg()[0]
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place)
+        texts = [prompt.user for prompt in prompts_of_people(20, "persona_first")]
+        big = SHAPES[shape]["vocab_size"] > 100_000
+        write_base(folder / "base", shape, llama_source() / "models/ggml-vocab-qwen2.gguf" if big else texts)
+        tokenizer = FolderTokenizer(folder / "base")
+        work: dict[str, dict[str, Any]] = {
+            order: _work(tokenizer.renderer(), plan, order) for order in plan.orders
+        }
+        files = [_one(kind, _export(folder, kind), plan, work) for kind in types]
+    rows = plan.people * len(stimuli())
+    return {
+        "bench": "score", "shape": shape, "people": plan.people, "peer_people": plan.peer_people, "rows": rows,
+        "peer_rows": plan.peer_people * len(stimuli()), "repeats": plan.repeats,
+        "threads": plan.threads, "gpu_layers": plan.gpu_layers, "context": plan.context,
+        "tokens": _sizes(tokenizer, plan.people),
+        "work": {order: {key: value for key, value in facts.items() if key != "ids"} for order, facts in work.items()},
+        "files": files, "load_average_at_start": load, "cpu": cpu_name(), "commit": _commit(),
+        "environment": environment(),
+    }  # fmt: skip
+
+
+def _sizes(tokenizer: FolderTokenizer, count: int) -> dict[str, float]:
+    """Mean tokens of a stimulus and of a persona, by the model's own tokenizer."""
+    texts = {
+        "stimulus": [text for text, _ in stimuli()],
+        "persona": [persona_text(person) for person in people(count)],
+    }
+    return {
+        name: statistics.mean(len(tokenizer.encode(text, False)) for text in some)
+        for name, some in texts.items()
+    }
+
+
+def _work(renderer: ChatRenderer, plan: Plan, order: Order) -> dict[str, Any]:
+    """Llama's token ids, and the nodes of the prefix tree of all rows."""
+    prompts = prompts_of_people(plan.people, order)
+    ids = [renderer.prompt_ids(prompt) for prompt in prompts]
+    answers = [[renderer.answer_ids(value) for value in prompt.scale.values or ()] for prompt in prompts]
+    nodes, with_answers = tree_nodes(zip(ids, answers, strict=True))
+    return {
+        "ids": ids[: plan.peer_people * len(stimuli())],
+        "tokens_of_prompts": sum(map(len, ids)),
+        "tree_nodes": nodes,
+        "tree_nodes_with_answers": with_answers,
+    }
+
+
+def _export(folder: Path, kind: str) -> Path:
+    """Export the base as one type, without proof."""
+    path = folder / f"random-{kind}.gguf"
+    arguments = {
+        "base": str(folder / "base"), "adapter": None, "merge_base": "original", "name": "random", "extra": {},
+        "files": {kind: str(path)}, "imatrix": None, "threads": 0,
+    }  # fmt: skip
+    run_task("write", arguments, f"writing {path.name}")
+    return path
+
+
+def _one(kind: str, path: Path, plan: Plan, work: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """Measure one file, and delete it."""
+    shared: dict[str, Any] = {"path": str(path), "threads": plan.threads, "gpu_layers": plan.gpu_layers}
+    with ExitStack() as stack:
+        speed = stack.enter_context(Child("socrates_bench.pp512", **shared))
+        peer = stack.enter_context(
+            Child("socrates_bench.score_peer", **shared, context=plan.context, flash_attention=True)
+        )
+        ours = stack.enter_context(
+            Child("socrates_bench.score_ours", **shared, context=plan.context, probe=True)
+        )
+        orders = {order: _order(order, plan, work[order], speed, peer, ours) for order in plan.orders}
+        peak = ours.ask(do="memory")
+    record = {
+        "type": kind, "bytes": path.stat().st_size, **ours.ready, "orders": orders,
+        "deterministic": _deterministic(shared, plan), "memory": _memory(path, shared, plan, peak),
+    }  # fmt: skip
+    path.unlink()
+    return record
+
+
+def _order(
+    order: Order, plan: Plan, work: dict[str, Any], speed: Child, peer: Child, ours: Child
+) -> dict[str, Any]:
+    """All three in turns on one order of the prompt."""
+    speeds: list[float] = []
+    peers: list[dict[str, Any]] = []
+    runs: list[dict[str, Any]] = []
+    for turn, piece in enumerate(batches(work["ids"], plan.repeats + 1)):
+        speeds += speed.ask(repetitions=REPETITIONS)["tokens_per_second"]
+        peers += peer.ask(rows=piece)["rows"]
+        if turn < plan.repeats:
+            runs.append(ours.ask(do="run", people=plan.people, order=order))
+    speeds += speed.ask(repetitions=REPETITIONS)["tokens_per_second"]
+    deviation = ours.ask(do="deviation", people=plan.peer_people, order=order)
+    return _figures(runs, peers, speeds, work) | {"deviation": deviation}
+
+
+def _figures(
+    runs: list[dict[str, Any]], peers: list[dict[str, Any]], speeds: list[float], work: dict[str, Any]
+) -> dict[str, Any]:
+    """What is asked, from what was measured."""
+    seconds = statistics.median(run["seconds"] for run in runs)
+    rows, computed = runs[0]["rows"], runs[0]["tokens_computed"]
+    rate, pp512 = rows / seconds, statistics.median(speeds)
+    peer_seconds, first_seconds = (
+        sum(row[key] for row in peers) for key in ("seconds", "seconds_to_first_token")
+    )
+    outside = statistics.median(run["seconds"] - run["decode_seconds"] for run in runs)
+    return {
+        "rows_per_second": rate,
+        "seconds": [run["seconds"] for run in runs],
+        "decode_seconds": [run["decode_seconds"] for run in runs],
+        "overhead_ms_per_row": 1000 * outside / rows,
+        "tokens_asked": runs[0]["tokens_asked"],
+        "tokens_computed": computed,
+        "tokens_over_tree": computed / work["tree_nodes_with_answers"],
+        "pp512": {"median": pp512, "all": speeds},
+        "share_of_pp512": computed / seconds / pp512,
+        "share_of_pp512_inside": computed / statistics.median(r["decode_seconds"] for r in runs) / pp512,
+        "peer": {
+            "rows": len(peers),
+            "rows_per_second": len(peers) / peer_seconds,
+            "rows_per_second_to_first_token": len(peers) / first_seconds,
+            "generated_per_row": statistics.mean(row["generated"] for row in peers),
+            "parsed": sum(row["answer"] is not None for row in peers),
+        },
+        "times_peer": rate * peer_seconds / len(peers),
+        "times_peer_to_first_token": rate * first_seconds / len(peers),
+    }
+
+
+def _deterministic(shared: dict[str, Any], plan: Plan) -> dict[str, Any]:
+    """Rows per second of the deterministic mode, on the rows that Llama answers, by order."""
+    found: dict[str, Any] = {}
+    with Child("socrates_bench.score_ours", **shared, context=plan.context, deterministic=True) as ours:
+        for order in plan.orders:
+            run = ours.ask(do="run", people=plan.peer_people, order=order)
+            alone = ours.ask(do="deviation", people=min(2, plan.peer_people), order=order)
+            found[order] = {"rows": run["rows"], "rows_per_second": run["rows"] / run["seconds"],
+                            "tokens_computed": run["tokens_computed"], "deviation": alone}  # fmt: skip
+    return found
+
+
+def _memory(path: Path, shared: dict[str, Any], plan: Plan, peak: dict[str, Any]) -> dict[str, Any]:
+    """Peak resident memory of parent and worker after all rows, and after a quarter of them in fresh processes."""
+    quarter = max(1, plan.people // 4)
+    with Child("socrates_bench.score_ours", **shared, context=plan.context, probe=True) as ours:
+        ours.ask(do="run", people=quarter, order=plan.orders[-1])
+        fewer = ours.ask(do="memory")
+    model, cache = path.stat().st_size, kv_bytes_per_token(read_header(path)) * plan.context
+    return {
+        "model": model, "kv": cache, "all_rows": peak, "quarter_of_rows": fewer,
+        "beyond_model_and_kv": _peak(peak) - model - cache, "growth": _peak(peak) - _peak(fewer),
+    }  # fmt: skip
+
+
+def _peak(memory: dict[str, Any]) -> int:
+    return sum(int(memory[process]["peak"]) for process in ("parent", "worker"))
+
+
+def _commit() -> str | None:
+    """The checkout's commit, with a + if it has changes; None outside a checkout."""
+    here = Path(__file__).parent
+    said = [
+        subprocess.run(["git", "-C", str(here), *words], capture_output=True, text=True, check=False)
+        for words in (("rev-parse", "--short", "HEAD"), ("status", "--porcelain", "-uno"))
+    ]
+    if said[0].returncode != 0:
+        return None
+    return said[0].stdout.strip() + ("+" if said[1].stdout.strip() else "")
+
+
+def print_record(record: dict[str, Any]) -> None:
+    """The record for people: each figure beside what is asked."""
+    tokens = record["tokens"]
+    print(
+        f"{record['shape']}: {record['people']} people x 10 tasks, stimulus {tokens['stimulus']:.0f} and persona "
+        f"{tokens['persona']:.0f} tokens, {record['threads']} threads, GPU layers {record['gpu_layers']}"
+    )
+    for one in record["files"]:
+        for order, found in one["orders"].items():
+            print(f"{one['type']} {order}")
+            for line in _lines(order, found, one):
+                print(f"  {line}")
+
+
+def _lines(order: str, found: dict[str, Any], one: dict[str, Any]) -> list[str]:
+    peer, exact = found["peer"], one["deterministic"][order]
+    least = f"at least {ASKED[order]} on a CPU, {ASKED_ON_GPU:.0f} on a GPU"
+    return [
+        f"rows/s                {found['rows_per_second']:10.2f}   (deterministic {exact['rows_per_second']:.2f})",
+        f"x Llama row by row    {found['times_peer']:10.2f}   asked: {least}; it has {peer['rows_per_second']:.2f} rows/s, "
+        f"{peer['generated_per_row']:.1f} tokens each",
+        f"x Llama to 1st token  {found['times_peer_to_first_token']:10.2f}   its prompt and one token only",
+        f"tokens / tree nodes   {found['tokens_over_tree']:10.4f}   asked: at most {TREE}",
+        f"share of pp512        {found['share_of_pp512']:10.3f}   asked: at least {SHARE} of {found['pp512']['median']:.0f} tokens/s",
+        f"ms/row outside        {found['overhead_ms_per_row']:10.3f}   asked: at most {OVERHEAD_MS} (tiny model)",
+        f"MiB beyond model + KV {one['memory']['beyond_model_and_kv'] / 2**20:10.0f}   asked: at most "
+        f"{MEMORY / 2**20:.0f}; {one['memory']['growth'] / 2**20:+.0f} from a quarter of the rows to all",
+        f"largest deviation     {found['deviation']['largest']:10.2e}   deterministic {exact['deviation']['largest']:.0e}",
+    ]
