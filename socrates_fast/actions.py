@@ -88,6 +88,8 @@ def evaluate_model(
             predictor, rows, lambda part: prompts_of(part, prompt), out, title=title, details=details,
             console=console, follow=follower.to,
         )  # fmt: skip
+        for note in predictor.notes:
+            console.say(f"note: {note}")
     return list(result.files)
 
 

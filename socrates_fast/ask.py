@@ -172,6 +172,8 @@ def ask(
     with load_predictor(model, **settings) as predictor:
         found = _distributions(predictor, question, prompts)
         drawn = _draw(predictor, prompts, sampling) if sampling else ()
+        for note in predictor.notes:
+            print(f"note: {note}", file=sys.stderr)
     answered = Answered(model, question, tuple(prompts), options, found, drawn, sampling)
     if out is not None:
         ask_output.write(out, answered)

@@ -75,7 +75,8 @@ def bench_score(
     as_json: JsonOption = False,
 ) -> None:
     """Rows per second of answer distributions, beside Llama row by row and llama.cpp's own prompt speed."""
-    from socrates_bench.score import measure, plan_of, print_record
+    from socrates_bench.score import measure, plan_of
+    from socrates_bench.score_figures import print_record
 
     plan = plan_of(shape, people, peer_people, orders.split(","), repeats, threads, gpu_layers)
     record = measure(shape, types.split(","), plan)

@@ -48,6 +48,21 @@ DeterministicOption = Annotated[
 ]
 
 
+DrawsOption = Annotated[
+    int | None,
+    typer.Option("--draws", min=1, help="Of an endpoint: answers drawn where no probabilities are read; 20."),
+]
+ReadOption = Annotated[
+    bool,
+    typer.Option(
+        "--read/--draw", help="Of an endpoint: read probabilities where it shows them, or draw everywhere."
+    ),
+]
+ConcurrencyOption = Annotated[
+    int | None, typer.Option("--concurrency", min=1, help="Of an endpoint: calls at a time; 8.")
+]
+
+
 class OnFault(StrEnum):
     """What to do with a row that cannot be scored."""
 
@@ -142,12 +157,15 @@ def predict(
     batch: BatchOption = None,
     threads: ThreadsOption = None,
     gpu_layers: GpuLayersOption = None,
+    draws: DrawsOption = None,
+    read: ReadOption = True,
+    concurrency: ConcurrencyOption = None,
 ) -> None:
     """Predict how people would answer, as distributions: one question by hand, or a whole file."""
     if [scenario, example, data].count(None) != 2:
         raise typer.BadParameter("give one of --scenario TEXT, --example N and --data FILE")
-    settings = _given(deterministic=deterministic or None, context=context)
-    machine = _given(threads=threads, gpu_layers=gpu_layers, batch=batch)
+    settings = _given(deterministic=deterministic or None, context=context) | _endpoint(model, draws, read)
+    machine = _given(threads=threads, gpu_layers=gpu_layers, batch=batch) | _calls(model, concurrency)
     if data is not None:
         by_hand = {"--demographics": demographics, "--persona": persona, "--personas": personas, "--scale": scale,
                    "--sample": sample}  # fmt: skip
@@ -174,6 +192,20 @@ def predict(
 def _given(**settings: Any) -> dict[str, Any]:
     """Those that were given."""
     return {name: value for name, value in settings.items() if value is not None}
+
+
+def _endpoint(model: str, draws: int | None, read: bool) -> dict[str, Any]:
+    """What an endpoint is asked for; of other models these flags mean nothing and are refused."""
+    settings = _given(draws=draws, logprobs=None if read else "never")
+    if settings and not model.startswith(("http://", "https://")):
+        raise typer.BadParameter("--draws and --draw are for endpoints; of a .gguf, see --sample")
+    return settings
+
+
+def _calls(model: str, concurrency: int | None) -> dict[str, Any]:
+    if concurrency and not model.startswith(("http://", "https://")):
+        raise typer.BadParameter("--concurrency is for endpoints")
+    return _given(concurrency=concurrency)
 
 
 def _refuse_flags(flags: Mapping[str, object], why: str) -> None:
@@ -237,6 +269,9 @@ def evaluate(
     batch: BatchOption = None,
     threads: ThreadsOption = None,
     gpu_layers: GpuLayersOption = None,
+    draws: DrawsOption = None,
+    read: ReadOption = True,
+    concurrency: ConcurrencyOption = None,
 ) -> None:
     """Score MODEL on DATA's people: metrics beside baselines, predictions, and a report."""
     from socrates_fast.actions import evaluate_data
@@ -244,6 +279,7 @@ def evaluate(
 
     settings = _given(deterministic=deterministic or None, context=context, threads=threads,
                       gpu_layers=gpu_layers, batch=batch)  # fmt: skip
+    settings |= _endpoint(model, draws, read) | _calls(model, concurrency)
     folder, metrics = evaluate_data(model, data, out, limit, settings, adapter, quiet=as_json)
     if as_json:
         print(json.dumps(metrics))

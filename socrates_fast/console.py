@@ -59,7 +59,7 @@ class Console:
 
         shown = self.rich.is_terminal and not self.rich.quiet
         with Progress(
-            *_columns(), console=self.rich, disable=not shown, speed_estimate_period=SPEED_SECONDS
+            *_columns(12), console=self.rich, disable=not shown, speed_estimate_period=SPEED_SECONDS
         ) as bar:
             rows = Rows(self, bar, title, total, done)
             yield rows
@@ -132,7 +132,10 @@ class Rows:
         }
 
     def _draw(self) -> None:
-        self._bar.update(self._task, completed=self.done, text=self.speed())
+        share = self.tokens_computed / self.tokens_asked if self.tokens_asked else 0.0
+        tokens = f", {share:.0%} of {_short(self.tokens_asked)} tokens" if self.tokens_asked else ""
+        speed = (self.done - self._first) / self.seconds
+        self._bar.update(self._task, completed=self.done, text=f"{speed:,.1f} rows/s{tokens}")
 
     def _speak(self) -> None:
         self._spoke = time.monotonic()
@@ -148,13 +151,21 @@ class Rows:
             self._speak()
 
 
-def _columns() -> "tuple[ProgressColumn, ...]":
+def _columns(width: int = 24) -> "tuple[ProgressColumn, ...]":
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 
     return (
-        TextColumn("{task.description}"), BarColumn(bar_width=24), MofNCompleteColumn(), TimeRemainingColumn(),
+        TextColumn("{task.description}"), BarColumn(bar_width=width), MofNCompleteColumn(), TimeRemainingColumn(),
         TextColumn("{task.fields[text]}"),
     )  # fmt: skip
+
+
+def _short(count: int) -> str:
+    """Like 51.8k or 1.2M."""
+    for unit, name in ((10**9, "G"), (10**6, "M"), (10**3, "k")):
+        if count >= unit:
+            return f"{count / unit:.1f}{name}"
+    return str(count)
 
 
 def _duration(seconds: float) -> str:

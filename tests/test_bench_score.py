@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from socrates_bench.children import Child, memory
 from socrates_bench.score import plan_of
-from socrates_bench.score_work import batches, people, prompts_of_people, stimuli, tree_nodes
+from socrates_bench.score_work import batches, people, prompts_of_people, row_by_row, stimuli, tree_nodes
 from socrates_fast.errors import SocratesError
 from tests.conftest import Command
 
@@ -25,6 +25,11 @@ def test_nodes_are_the_different_prefixes(rows: list[tuple[list[int], list[list[
         (*ids, *answer[:n]) for ids, answers in rows for answer in answers for n in range(1, len(answer))
     }
     assert tree_nodes(rows) == (len(prompts), len(prompts | steps))
+    assert len(prompts) <= row_by_row([ids for ids, _ in rows]) <= sum(len(ids) for ids, _ in rows)
+
+
+def test_row_by_row_reuses_the_row_before() -> None:
+    assert row_by_row([[1, 2, 3], [1, 2, 4], [5], [1, 2, 3], [1, 2, 3]]) == 3 + 1 + 1 + 3 + 0
 
 
 def test_the_rows_are_socsci210s() -> None:

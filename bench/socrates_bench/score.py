@@ -7,8 +7,9 @@ Method: a random model of a real shape, exported by the exporter; made-up people
 threads: llama.cpp's own prompt speed (pp512.py); Llama of llama-cpp-python, row by row with its own prefix reuse
 (score_peer.py), in pieces before and after each run of ours; and ours, from people and stimuli to distributions
 (score_ours.py). Llama answers the first people's rows only: its cost per row does not depend on how many there are.
-It is given token ids, and flash attention, which is a little faster than its default; ours renders and tokenises within its time. Random weights seldom end an answer, so Llama's
-time is also given up to its first token only. The prefix tree is counted here, from the tokenizer's file.
+It is given token ids, and flash attention, which is a little faster than its default; ours renders and tokenises
+within its time. Random weights seldom end an answer, so Llama's time is also given up to its first token only. The
+prefix tree is counted here, from the tokenizer's file. How far it is goes to stderr: a run takes up to an hour a type.
 Output: one JSON record; ``--json`` prints nothing else on stdout.
 Command: socrates-fast bench score --shape 0.5b --json
 """
@@ -16,6 +17,7 @@ Command: socrates-fast bench score --shape 0.5b --json
 import os
 import statistics
 import subprocess
+import sys
 import tempfile
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -26,7 +28,8 @@ from typing import Any
 from socrates_bench.children import Child
 from socrates_bench.demo import cpu_name
 from socrates_bench.llama_source import llama_source
-from socrates_bench.score_work import batches, people, prompts_of_people, stimuli, tree_nodes
+from socrates_bench.score_figures import figures
+from socrates_bench.score_work import batches, people, prompts_of_people, row_by_row, stimuli, tree_nodes
 from socrates_bench.synthetic import SHAPES, write_base
 from socrates_export.child import run_task
 from socrates_export.write.types import check_kinds
@@ -43,10 +46,6 @@ TYPES = ("f16", "q8_0", "q4_k_m")
 ORDERS: tuple[Order, ...] = ("persona_first", "stimulus_first")
 PEOPLE = {"tiny": (200, 20), "0.5b": (40, 4), "3b": (8, 2)}
 """By shape, the people whose rows ours answers, and those whose rows Llama answers."""
-ASKED = {"persona_first": 1.2, "stimulus_first": 3.0}
-"""At least how many times Llama's rows per second, on a CPU; with a GPU 8."""
-ASKED_ON_GPU, TREE, SHARE, OVERHEAD_MS, MEMORY = 8.0, 1.02, 0.85, 0.5, 300 * 2**20
-"""Tokens over nodes at most; share of pp512 at least; ms a row outside llama.cpp and bytes besides model and KV at most."""
 REPETITIONS = 3
 """Runs of pp512 each time it has its turn."""
 
@@ -146,6 +145,7 @@ def _work(renderer: ChatRenderer, plan: Plan, order: Order) -> dict[str, Any]:
     return {
         "ids": ids[: plan.peer_people * len(stimuli())],
         "tokens_of_prompts": sum(map(len, ids)),
+        "tokens_row_by_row": row_by_row(ids),
         "tree_nodes": nodes,
         "tree_nodes_with_answers": with_answers,
     }
@@ -196,42 +196,12 @@ def _order(
         if turn < plan.repeats:
             runs.append(ours.ask(do="run", people=plan.people, order=order))
     speeds += speed.ask(repetitions=REPETITIONS)["tokens_per_second"]
-    deviation = ours.ask(do="deviation", people=plan.peer_people, order=order)
-    return _figures(runs, peers, speeds, work) | {"deviation": deviation}
-
-
-def _figures(
-    runs: list[dict[str, Any]], peers: list[dict[str, Any]], speeds: list[float], work: dict[str, Any]
-) -> dict[str, Any]:
-    """What is asked, from what was measured."""
-    seconds = statistics.median(run["seconds"] for run in runs)
-    rows, computed = runs[0]["rows"], runs[0]["tokens_computed"]
-    rate, pp512 = rows / seconds, statistics.median(speeds)
-    peer_seconds, first_seconds = (
-        sum(row[key] for row in peers) for key in ("seconds", "seconds_to_first_token")
+    found = figures(runs, peers, speeds, work)
+    print(
+        f"{order}: {found['rows_per_second']:.2f} rows/s, {found['times_peer']:.2f} x Llama",
+        file=sys.stderr,
     )
-    outside = statistics.median(run["seconds"] - run["decode_seconds"] for run in runs)
-    return {
-        "rows_per_second": rate,
-        "seconds": [run["seconds"] for run in runs],
-        "decode_seconds": [run["decode_seconds"] for run in runs],
-        "overhead_ms_per_row": 1000 * outside / rows,
-        "tokens_asked": runs[0]["tokens_asked"],
-        "tokens_computed": computed,
-        "tokens_over_tree": computed / work["tree_nodes_with_answers"],
-        "pp512": {"median": pp512, "all": speeds},
-        "share_of_pp512": computed / seconds / pp512,
-        "share_of_pp512_inside": computed / statistics.median(r["decode_seconds"] for r in runs) / pp512,
-        "peer": {
-            "rows": len(peers),
-            "rows_per_second": len(peers) / peer_seconds,
-            "rows_per_second_to_first_token": len(peers) / first_seconds,
-            "generated_per_row": statistics.mean(row["generated"] for row in peers),
-            "parsed": sum(row["answer"] is not None for row in peers),
-        },
-        "times_peer": rate * peer_seconds / len(peers),
-        "times_peer_to_first_token": rate * first_seconds / len(peers),
-    }
+    return found | {"deviation": ours.ask(do="deviation", people=plan.peer_people, order=order)}
 
 
 def _deterministic(shared: dict[str, Any], plan: Plan) -> dict[str, Any]:
@@ -273,34 +243,3 @@ def _commit() -> str | None:
     if said[0].returncode != 0:
         return None
     return said[0].stdout.strip() + ("+" if said[1].stdout.strip() else "")
-
-
-def print_record(record: dict[str, Any]) -> None:
-    """The record for people: each figure beside what is asked."""
-    tokens = record["tokens"]
-    print(
-        f"{record['shape']}: {record['people']} people x 10 tasks, stimulus {tokens['stimulus']:.0f} and persona "
-        f"{tokens['persona']:.0f} tokens, {record['threads']} threads, GPU layers {record['gpu_layers']}"
-    )
-    for one in record["files"]:
-        for order, found in one["orders"].items():
-            print(f"{one['type']} {order}")
-            for line in _lines(order, found, one):
-                print(f"  {line}")
-
-
-def _lines(order: str, found: dict[str, Any], one: dict[str, Any]) -> list[str]:
-    peer, exact = found["peer"], one["deterministic"][order]
-    least = f"at least {ASKED[order]} on a CPU, {ASKED_ON_GPU:.0f} on a GPU"
-    return [
-        f"rows/s                {found['rows_per_second']:10.2f}   (deterministic {exact['rows_per_second']:.2f})",
-        f"x Llama row by row    {found['times_peer']:10.2f}   asked: {least}; it has {peer['rows_per_second']:.2f} rows/s, "
-        f"{peer['generated_per_row']:.1f} tokens each",
-        f"x Llama to 1st token  {found['times_peer_to_first_token']:10.2f}   its prompt and one token only",
-        f"tokens / tree nodes   {found['tokens_over_tree']:10.4f}   asked: at most {TREE}",
-        f"share of pp512        {found['share_of_pp512']:10.3f}   asked: at least {SHARE} of {found['pp512']['median']:.0f} tokens/s",
-        f"ms/row outside        {found['overhead_ms_per_row']:10.3f}   asked: at most {OVERHEAD_MS} (tiny model)",
-        f"MiB beyond model + KV {one['memory']['beyond_model_and_kv'] / 2**20:10.0f}   asked: at most "
-        f"{MEMORY / 2**20:.0f}; {one['memory']['growth'] / 2**20:+.0f} from a quarter of the rows to all",
-        f"largest deviation     {found['deviation']['largest']:10.2e}   deterministic {exact['deviation']['largest']:.0e}",
-    ]

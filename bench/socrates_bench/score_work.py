@@ -3,9 +3,9 @@
 Stimuli of about 250 tokens that share little with one another, personas of about 130, scales mixed.
 """
 
-import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
+from itertools import pairwise, takewhile
 from typing import Any
 
 import numpy as np
@@ -133,8 +133,19 @@ def _insert(children: dict[tuple[int, int], int], node: int, ids: Iterable[int])
     return node
 
 
+def row_by_row(rows: Sequence[Sequence[int]]) -> int:
+    """Tokens to compute if each row reuses only the beginning that it shares with the row before it."""
+    total = 0
+    before: Sequence[int] = ()
+    for row in rows:
+        shared = takewhile(lambda pair: pair[0] == pair[1], zip(row, before, strict=False))
+        total += len(row) - sum(1 for _ in shared)
+        before = row
+    return total
+
+
 def batches(items: Sequence[Any], pieces: int) -> Iterator[Sequence[Any]]:
     """``items`` in ``pieces`` runs of nearly equal length."""
     bounds = np.linspace(0, len(items), pieces + 1).round().astype(int)
-    for start, stop in itertools.pairwise(bounds):
+    for start, stop in pairwise(bounds):
         yield items[int(start) : int(stop)]

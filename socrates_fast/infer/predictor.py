@@ -85,6 +85,11 @@ class Predictor(ABC):
             raise ScoringError(f"{self.name} returned {len(found)} predictions for {len(prompts)} prompts")
         return [found[number] for number in range(len(prompts))]
 
+    @property
+    def notes(self) -> list[str]:
+        """What a reader of the results should know of how they came about; final once all are known."""
+        return []
+
     def close(self) -> None:  # noqa: B027 - most hold nothing
         """Give back what is held; safe to call again."""
 

@@ -133,6 +133,8 @@ class _Job:
                 follower.to(self._bar)
                 write_json(self._out / JOB, self._document)
                 self._score(predictor, store)
+            for note in predictor.notes:
+                self._console.say(f"note: {note}")
             work = {"rows": left, **self._bar.figures()}
         return self._close(store, work)
 

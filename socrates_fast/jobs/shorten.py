@@ -10,8 +10,10 @@ from socrates_fast.jobs.rows import Row
 KEPT = 200
 """Characters of a stimulus' end that are never cut, where it has no answer instruction."""
 
-_TOO_LONG = re.compile(r"it has (\d+) tokens(?: and (\d+) more for its answers)?, and at most (\d+) fit")
-"""How a predictor says that a prompt is too long (``infer.scorer``)."""
+_TOO_LONG = re.compile(
+    r"it has (\d+) tokens(?: and (\d+) more for its answers)?, and (?:at most|the model takes) (\d+)"
+)
+"""How predictors say that a prompt is too long (``infer.scorer``, ``infer.hf_model``)."""
 
 
 def is_too_long(error: ScoringError) -> bool:

@@ -55,9 +55,7 @@ def ask(endpoint: Standin, *prompts: Prompt, **settings: Any) -> list[AnswerDist
         Fault(429, "slow down", {"Retry-After": "0"}),
         Fault(429, "slow down", {"Retry-After": "when I say so"}),
         Fault(500, "Traceback"),
-        Fault(
-            503, HTML, {"Retry-After": format_datetime(datetime.now(UTC) - timedelta(hours=1), usegmt=True)}
-        ),
+        Fault(503, HTML, {"Retry-After": "Tue, 24 Nov 2020 01:18:19 GMT"}),
         Fault(408),
         Fault(0),
         Fault(200, HTML),
@@ -65,7 +63,7 @@ def ask(endpoint: Standin, *prompts: Prompt, **settings: Any) -> list[AnswerDist
         Fault(200, '{"choices": []}'),
         Fault(200, '{"error": {"message": "overloaded"}}'),
     ],
-    ids=repr,
+    ids=lambda fault: f"{fault.status} {fault.text[:12]}",
 )
 def test_what_passes_is_tried_again(standin: Serve, fault: Fault) -> None:
     endpoint = standin(faults=[fault, fault])

@@ -54,8 +54,8 @@ def test_killed_at_every_step(cache: Path, tmp_path: Path) -> None:
 
 def test_killed_with_a_gguf_bit_for_bit(cache: Path, gguf_file: Path, tmp_path: Path) -> None:
     data = write_jsonl(tmp_path / "rows.jsonl", make_rows(ROWS))
-    count, *steps = killed(cache, gguf_file, data, tmp_path, "3", "8")
-    assert count > 8 and steps == [3, 8]
+    count, *steps = killed(cache, gguf_file, data, tmp_path, "3")
+    assert count > 8 and steps == [3]
     whole = results(tmp_path / "whole")
     assert len({tuple(row["probabilities"]) for row in whole}) > 10
     for step in steps:
@@ -66,7 +66,7 @@ def test_killed_with_a_gguf_bit_for_bit(cache: Path, gguf_file: Path, tmp_path: 
 def test_ctrl_c_keeps_what_is_known_and_the_same_command_goes_on(
     cache: Path, gguf_file: Path, tmp_path: Path
 ) -> None:
-    count = 900
+    count = 500
     write_jsonl(tmp_path / "rows.jsonl", make_rows(count))
     arguments = [sys.executable, "-m", "socrates_fast", "predict", str(gguf_file), "--data", "rows.jsonl", "--out", "out",
                  "--threads", "1", "--window", "100"]  # fmt: skip
@@ -96,7 +96,7 @@ MARK = 0.25
 """Answer mass of results that an earlier start left behind; a uniform predictor's is 1."""
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(done=st.sets(st.integers(0, ROWS - 1)), cuts=st.lists(st.integers(0, ROWS), max_size=4), seed=st.integers(0, 99),
        settled=st.integers(0, 5), window=st.integers(1, 40))  # fmt: skip
 def test_exactly_the_missing_rows_are_scored(
