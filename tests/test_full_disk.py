@@ -3,6 +3,8 @@
 import subprocess
 from pathlib import Path
 
+import pytest
+
 from socrates_fast import recipes
 from socrates_fast.data.prepare import prepare
 from tests.conftest import Command
@@ -73,6 +75,7 @@ def test_exporting_to_a_disk_that_cannot_be_written(
     refused(outcome, f"cannot write into {small_disk / 'gguf'}: Read-only file system")
 
 
+@pytest.mark.long
 def test_training_on_a_full_disk_then_resuming(
     command: Command, micro_recipe: Path, small_disk: Path
 ) -> None:

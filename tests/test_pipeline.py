@@ -113,6 +113,7 @@ def test_metrics_and_predictions(
         assert abs(change["difference"]) < 0.1
 
 
+@pytest.mark.long
 def test_the_runs_own_file_is_verified_on_its_validation_rows(
     finished: tuple[Path, Path, subprocess.CompletedProcess[str]], command: Command
 ) -> None:
@@ -144,6 +145,7 @@ def test_second_run_does_nothing_again(
     assert {path: path.stat().st_mtime_ns for path in out.rglob("*.gguf")} == before
 
 
+@pytest.mark.long
 def test_ctrl_c_while_training_then_the_same_command_gives_the_same_adapter(
     finished: tuple[Path, Path, subprocess.CompletedProcess[str]], cache: Path, tmp_path: Path
 ) -> None:
@@ -181,6 +183,7 @@ def wait_for(process: subprocess.Popen[str], done: object, seconds: float = 120)
         time.sleep(0.02)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("stage", ["export ...", "evaluate ..."])
 def test_ctrl_c_in_a_later_stage_then_the_same_result(
     finished: tuple[Path, Path, subprocess.CompletedProcess[str]], cache: Path, tmp_path: Path, stage: str
@@ -244,6 +247,7 @@ def test_predict_and_evaluate_from_the_gguf(
     assert "midpoint" in outcome.out
 
 
+@pytest.mark.long
 def test_export_of_a_run_and_of_folders(
     finished: tuple[Path, Path, subprocess.CompletedProcess[str]],
     command: Command, micro_base: Path, tmp_path: Path,

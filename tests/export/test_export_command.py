@@ -40,6 +40,7 @@ def test_export(base: Path, adapter: Path, prompts: list[Prompt], tmp_path: Path
     assert "writing m-q8_0.gguf, m-f16.gguf, m-bf16.gguf, m-f32.gguf, m-q4_k_m.gguf" in told
 
 
+@pytest.mark.long
 def test_a_failing_gate_leaves_what_was_there(
     base: Path, adapter: Path, prompts: list[Prompt], tmp_path: Path
 ) -> None:

@@ -14,6 +14,7 @@ from tests.export.test_export_architectures import make
 Factory = Callable[..., Path]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "name",
     ["gemma2"]

@@ -88,6 +88,7 @@ def test_float32_logits_of_an_adapter_on_nf4_weights(
 KINDS = ("f32", "f16", "bf16", "q8_0", "q4_k_m", "q2_k")
 
 
+@pytest.mark.long
 def test_a_sound_export_keeps_the_built_in_bounds(
     base: Path, adapter: Path, prompts: list[Prompt], tmp_path: Path
 ) -> None:
@@ -142,6 +143,7 @@ def test_a_wrong_scale_shows_in_the_logits_whoever_merged(
     assert not sound.lacks_adapter
 
 
+@pytest.mark.long
 def test_all_faults_of_all_files_are_told_at_once(
     base: Path, adapter: Path, prompts: list[Prompt], tmp_path: Path
 ) -> None:

@@ -235,6 +235,7 @@ def test_the_command_pushes_what_it_has_written(hub: Hub, base: Path, tmp_path: 
     assert delivered.keys() >= {"README.md", "Modelfile", "SHA256SUMS", PARITY}
 
 
+@pytest.mark.long
 def test_a_gate_that_fails_uploads_nothing(hub: Hub, base: Path, tmp_path: Path) -> None:
     bound = "export.parity.bounds={f16: {nmse: 1.0e-30}}"
     asked: list[str | Path] = [

@@ -383,6 +383,7 @@ print(int(peak) // 1024, "polars" in sys.modules)
 """
 
 
+@pytest.mark.long
 @pytest.mark.skipif(
     not Path("/proc/self/status").exists(), reason="/proc shows a process's memory on Linux only"
 )

@@ -40,6 +40,7 @@ def killed(cache: Path, *arguments: str | Path) -> list[int]:
     return [int(word) for word in done.stdout.split()]
 
 
+@pytest.mark.long
 def test_killed_at_every_step(cache: Path, tmp_path: Path) -> None:
     data = write_jsonl(tmp_path / "rows.jsonl", make_rows(ROWS))
     count, *steps = killed(cache, "uniform", data, tmp_path)
@@ -52,6 +53,7 @@ def test_killed_at_every_step(cache: Path, tmp_path: Path) -> None:
         assert left == [".lock", "job.json", "predictions.parquet"], step
 
 
+@pytest.mark.long
 def test_killed_with_a_gguf_bit_for_bit(cache: Path, gguf_file: Path, tmp_path: Path) -> None:
     data = write_jsonl(tmp_path / "rows.jsonl", make_rows(ROWS))
     count, *steps = killed(cache, gguf_file, data, tmp_path, "3")
