@@ -17,13 +17,10 @@ from socrates_fast.errors import ModelError, ScoringError
 from socrates_fast.infer.bindings import Batch, bindings, log
 from socrates_fast.infer.devices import offload_devices
 from socrates_fast.infer.header import read_header
-from socrates_fast.infer.memory import fit_gpu_layers
+from socrates_fast.infer.memory import fit_gpu_layers, sequences
 from socrates_fast.infer.messages import ModelInfo, Settings
 from socrates_fast.infer.plan import Limits
 from socrates_fast.infer.probe import Choice, choose
-
-SEQUENCES = 64
-"""Token paths in flight at once; 256 is llama.cpp's limit, and each costs one row of logits in memory."""
 
 _TYPE_F32 = 0
 _ENTRIES_AT_ONCE = 2**20
@@ -55,12 +52,12 @@ class LlamaModel:
         self._context = self._open(settings, chosen)
         self._memory = self._llama.llama_get_memory(self._context)
         self.limits = Limits(
-            sequences=SEQUENCES,
+            sequences=sequences(chosen.batch),
             cells=settings.context,
             batch=int(self._llama.llama_n_batch(self._context)),
-            outputs=SEQUENCES,
+            outputs=sequences(chosen.batch),
         )
-        self._batch = Batch(self.limits.batch, SEQUENCES)
+        self._batch = Batch(self.limits.batch, self.limits.sequences)
         self.info = self._describe(settings, chosen, layers)
         self.seconds = 0.0
         """Time spent in llama.cpp's decoding and its memory so far."""
@@ -77,7 +74,7 @@ class LlamaModel:
         params = self._llama.llama_context_default_params()
         params.n_ctx = settings.context
         params.n_batch = params.n_ubatch = min(chosen.batch, settings.context)
-        params.n_seq_max = params.n_outputs_max = SEQUENCES
+        params.n_seq_max = params.n_outputs_max = sequences(chosen.batch)
         params.n_threads = params.n_threads_batch = chosen.threads
         params.kv_unified = True  # sequences share cells, so that copying a prefix costs no memory
         if settings.exact:
@@ -233,23 +230,26 @@ class LlamaModel:
         if status != 0:
             raise ScoringError(f"llama_decode failed with code {status}: {self._log.take()}")
 
-    def log_probabilities(self, columns: Sequence[NDArray[np.int64] | None]) -> list[NDArray[np.float64]]:
-        """Log-softmax over the vocabulary after each wanted token of the last decode, at its ``columns`` (None: all)."""
-        if not columns:
-            return []
-        logits = self._llama.llama_get_logits(self._context)
-        rows = np.ctypeslib.as_array(logits, (len(columns), self.info.vocabulary))
-        at_once = max(1, _ENTRIES_AT_ONCE // rows.shape[1])
-        found: list[NDArray[np.float64]] = []
-        for start in range(0, len(rows), at_once):
-            found += log_softmax(rows[start : start + at_once], columns[start : start + at_once])
-        return found
+    def logits(self, count: int) -> NDArray[np.float32]:
+        """The logits after the ``count`` wanted tokens of the last decode, as a copy; (count, V)."""
+        pointer = self._llama.llama_get_logits(self._context)
+        return np.ctypeslib.as_array(pointer, (count, self.info.vocabulary)).copy()
 
 
 def log_softmax(
     rows: NDArray[np.float32], columns: Sequence[NDArray[np.int64] | None]
 ) -> list[NDArray[np.float64]]:
     """Log-softmax of rows of logits, (r, V), each at its columns, (c,), or at all; NaN where a row holds NaN or +inf."""
+    at_once = max(1, _ENTRIES_AT_ONCE // rows.shape[1])
+    found: list[NDArray[np.float64]] = []
+    for start in range(0, len(rows), at_once):
+        found += _log_softmax(rows[start : start + at_once], columns[start : start + at_once])
+    return found
+
+
+def _log_softmax(
+    rows: NDArray[np.float32], columns: Sequence[NDArray[np.int64] | None]
+) -> list[NDArray[np.float64]]:
     highest = rows.max(axis=1)
     with np.errstate(invalid="ignore"):  # inf - inf: the NaN is reported with the prompt's number
         weights = rows - highest[:, None]

@@ -15,10 +15,17 @@ CONTEXT = 4096
 """Tokens in the KV cache unless a number is given."""
 GPU_BATCHES = (512, 1024, 2048)
 """Tokens in one decode that are worth a try where a GPU computes."""
-OUTPUTS = 64
-"""Rows of logits that one decode reserves."""
 RESERVE = 512 * 2**20
 """Bytes of a GPU's memory that stay free for its driver and its matrix library."""
+
+
+def sequences(batch: int) -> int:
+    """Token paths in flight at once, and rows of logits that one decode reserves, for ``batch`` tokens.
+
+    A tail of a hundred tokens with ten steps into its answers fills a batch, at a row of logits for each path; llama.cpp
+    takes 256 paths at most.
+    """
+    return min(256, max(48, 3 * batch // 32))
 
 
 def default_context(header: Header) -> int:
@@ -88,7 +95,7 @@ def compute_bytes(header: Header, context: int, batch: int, exact: bool = False)
     widest = max(_number(header, "feed_forward_length"), 4 * embedding)
     vocabulary = max((t.shape[-1] for t in header.tensors if t.name == "token_embd.weight"), default=0)
     scores = _number(header, "attention.head_count") * context * batch if exact else 0
-    return 4 * (4 * batch * widest + 2 * OUTPUTS * vocabulary + 2 * scores)
+    return 4 * (4 * batch * widest + 2 * sequences(batch) * vocabulary + 2 * scores)
 
 
 def fit_gpu_layers(llama: Any, header: Header, context: int, batch: int | None, exact: bool = False) -> int:
