@@ -31,7 +31,7 @@ _NEWER = (
 _SLOW = "Measured on a 0.5B model: F16 files are read about 30 times slower, Q8_0 and Q4_K_M about twice as slow. Rebuild it:"
 _NO_OPENMP = (
     "Its own threads spin while they wait: measured with other programs on the machine, prompts were read up to 4 times "
-    "slower, alone about as fast. Install libgomp (or libomp) and rebuild it:"
+    "slower. Install libgomp (or libomp) and rebuild it:"
 )
 """What a build costs: bench/results/builds.jsonl."""
 
