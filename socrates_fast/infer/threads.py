@@ -25,14 +25,14 @@ def concurrently(jobs: Iterable[J], work: Callable[[J], R], width: int) -> Itera
         BaseException: the first that ``work`` raises; only jobs that are ahead by then are still done.
     """
     todo: SimpleQueue[tuple[J] | None] = SimpleQueue()
-    done: SimpleQueue[tuple[J, R | None, BaseException | None]] = SimpleQueue()
+    done: SimpleQueue[tuple[J, R] | BaseException] = SimpleQueue()
 
     def serve() -> None:
         while (entry := todo.get()) is not None:
             try:
-                done.put((entry[0], work(entry[0]), None))
+                done.put((entry[0], work(entry[0])))
             except BaseException as error:  # noqa: BLE001 - the caller's thread raises it
-                done.put((entry[0], None, error))
+                done.put(error)
 
     rest = iter(jobs)
     ahead = 0
@@ -44,14 +44,14 @@ def concurrently(jobs: Iterable[J], work: Callable[[J], R], width: int) -> Itera
         for thread in threads:
             thread.start()
         while ahead:
-            job, result, error = done.get()
+            outcome = done.get()
             ahead -= 1
-            if error is not None:
-                raise error
+            if isinstance(outcome, BaseException):
+                raise outcome
             for following in islice(rest, 1):
                 todo.put((following,))
                 ahead += 1
-            yield job, result  # type: ignore[misc]
+            yield outcome
     finally:
         for _ in threads:
             todo.put(None)

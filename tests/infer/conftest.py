@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,8 @@ import numpy as np
 import pytest
 
 from socrates_fast.infer.gguf_model import GgufPredictor
+from socrates_fast.infer.hf_model import HuggingFacePredictor
+from tests.infer.endpoint_server import Serve, Standin, serve
 from tests.infer.prompts import STIMULI, SYSTEM
 
 CONTROL = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
@@ -58,6 +61,46 @@ def predictor(gguf_file: Path) -> Iterator[GgufPredictor]:
     """The GGUF loaded with float32 arithmetic throughout."""
     with GgufPredictor(gguf_file, context=1024, batch=128, threads=1, exact=True) as loaded:
         yield loaded
+
+
+@pytest.fixture
+def start(monkeypatch: pytest.MonkeyPatch) -> Iterator[Serve]:
+    """Starts endpoints and stops them in the end; no key is in the environment."""
+    for name in ("SOCRATES_FAST_API_KEY", "OPENAI_API_KEY"):
+        monkeypatch.delenv(name, raising=False)
+    with ExitStack() as stack:
+        yield lambda *answers, **more: stack.enter_context(serve(Standin(*answers, **more)))
+
+
+@pytest.fixture(scope="session")
+def ours(folder: Path) -> HuggingFacePredictor:
+    """The model by Transformers, in float32."""
+    return HuggingFacePredictor(folder, device="cpu")
+
+
+@pytest.fixture(scope="session")
+def adapter(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A LoRA of every linear layer, the output matrix too, that PEFT saved."""
+    import torch
+    from peft import LoraConfig, get_peft_model
+
+    torch.manual_seed(3)
+    adapted = get_peft_model(plain(folder), LoraConfig(r=4, lora_alpha=8, target_modules="all-linear"))
+    with torch.no_grad():
+        for name, parameter in adapted.named_parameters():
+            if "lora_" in name:
+                parameter.copy_(0.15 * torch.randn_like(parameter))
+    path = tmp_path_factory.mktemp("run") / "adapter"
+    adapted.save_pretrained(path)
+    return path
+
+
+def plain(folder: Path, **options: Any) -> Any:
+    """The model as Transformers loads it, in float32."""
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    return AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, **options).eval()
 
 
 def write_tokenizer(folder: Path) -> None:

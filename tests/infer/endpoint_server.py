@@ -243,3 +243,7 @@ def serve(standin: Standin) -> Iterator[Standin]:
         finally:
             server.shutdown()
             thread.join()
+
+
+Serve = Callable[..., Standin]
+"""Starts an endpoint: ``Standin``'s arguments."""

@@ -8,8 +8,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from typing import Any
@@ -23,22 +21,17 @@ from socrates_fast.infer.endpoint_address import find_key, read_address
 from socrates_fast.infer.endpoint_client import EndpointDown
 from socrates_fast.infer.predictor import AnswerDistribution
 from socrates_fast.prompt import Prompt
-from tests.infer.endpoint_server import KEY, Fault, Standin, refusal, serve
+from tests.infer.endpoint_server import KEY, Fault, Serve, Standin, refusal
 
 SEVEN, ELEVEN = range_scale(1, 7), range_scale(0, 10)
 PLAIN = {"1": 0.25, "7": 0.75}
 HTML = "<html><body>It works!</body></html>"
 
-Serve = Callable[..., Standin]
-
 
 @pytest.fixture
-def standin(monkeypatch: pytest.MonkeyPatch) -> Iterator[Serve]:
-    """Starts endpoints that answer from ``PLAIN``; no key is in the environment."""
-    for name in ("SOCRATES_FAST_API_KEY", "OPENAI_API_KEY"):
-        monkeypatch.delenv(name, raising=False)
-    with ExitStack() as stack:
-        yield lambda **more: stack.enter_context(serve(Standin(lambda user: PLAIN, **more)))
+def standin(start: Serve) -> Serve:
+    """Starts endpoints that answer from ``PLAIN``."""
+    return lambda **more: start(lambda user: PLAIN, **more)
 
 
 def ask(endpoint: Standin, *prompts: Prompt, **settings: Any) -> list[AnswerDistribution]:

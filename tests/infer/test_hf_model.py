@@ -1,7 +1,6 @@
 """Hugging Face models, adapted and not: against whole answers teacher-forced, against the GGUF, and what goes wrong."""
 
 import gc
-import json
 import re
 import sys
 import weakref
@@ -17,7 +16,6 @@ from numpy.typing import NDArray
 
 from socrates_fast.data.scales import Scale, range_scale
 from socrates_fast.errors import MissingDependency, ModelError, ScoringError
-from socrates_fast.infer import load_predictor, trained_prompt
 from socrates_fast.infer.gguf_model import GgufPredictor
 from socrates_fast.infer.hf_batches import HELD, batches, common_length
 from socrates_fast.infer.hf_model import HuggingFacePredictor
@@ -25,43 +23,13 @@ from socrates_fast.infer.messages import Progress
 from socrates_fast.infer.predictor import AnswerDistribution
 from socrates_fast.prompt import Prompt
 from socrates_fast.recipe import Order
-from socrates_fast.recipes import dump, load
 from socrates_fast.tokenizer import FolderTokenizer
 from tests.export.models import KINDS, write_checkpoint
+from tests.infer.conftest import plain
 from tests.infer.prompts import SCALES, STIMULI, SYSTEM, make_prompts
 from tests.infer.test_scorer import deviation, teacher_forced
 
 Distributions = Sequence[AnswerDistribution]
-
-
-@pytest.fixture(scope="module")
-def ours(folder: Path) -> HuggingFacePredictor:
-    return HuggingFacePredictor(folder, device="cpu")
-
-
-@pytest.fixture(scope="module")
-def adapter(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A LoRA of every linear layer, the output matrix too, that PEFT saved."""
-    import torch
-    from peft import LoraConfig, get_peft_model
-
-    torch.manual_seed(3)
-    adapted = get_peft_model(plain(folder), LoraConfig(r=4, lora_alpha=8, target_modules="all-linear"))
-    with torch.no_grad():
-        for name, parameter in adapted.named_parameters():
-            if "lora_" in name:
-                parameter.copy_(0.15 * torch.randn_like(parameter))
-    path = tmp_path_factory.mktemp("run") / "adapter"
-    adapted.save_pretrained(path)
-    return path
-
-
-def plain(folder: Path, **options: Any) -> Any:
-    """The model as Transformers loads it, in float32."""
-    import torch
-    from transformers import AutoModelForCausalLM
-
-    return AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, **options).eval()
 
 
 def from_truth(found: Distributions, model: Any, folder: Path, prompts: Sequence[Prompt]) -> float:
@@ -207,6 +175,14 @@ def test_batches_of_any_prompts(lists: list[list[int]], most: int, overhead: int
             assert len(rows) * longest <= HELD * most + len(rows) * HELD
 
 
+def test_scales_of_several_branches_and_one_text(ours: HuggingFacePredictor, folder: Path) -> None:
+    text = make_prompts(SCALES["1-7"])[0].user
+    scales = [*SCALES.values(), range_scale(-30, 30)]
+    prompts = [Prompt(system, text, scale) for scale in scales for system in (SYSTEM, "")]
+    prompts.append(Prompt("", STIMULI[0], range_scale(0, 1200)))
+    assert from_truth(ours.predict(prompts), plain(folder), folder, prompts) < 1e-5
+
+
 # --- what goes wrong ------------------------------------------------------------------------------------
 
 
@@ -345,61 +321,3 @@ def test_what_is_not_installed_is_named(folder: Path, adapter: Path, monkeypatch
     monkeypatch.setitem(sys.modules, "torch", None)
     with pytest.raises(MissingDependency, match="needs torch"):
         HuggingFacePredictor(folder)
-
-
-# --- the loader -----------------------------------------------------------------------------------------
-
-
-def test_the_loader_takes_folders_and_adapters(
-    folder: Path, adapter: Path, ours: HuggingFacePredictor
-) -> None:
-    prompts = make_prompts(SCALES["1-7"])[:2]
-    with load_predictor(folder, context=512, threads=1, adapter=None, device="cpu") as loaded:
-        assert deviation(loaded.predict(prompts), ours.predict(prompts)) == 0
-    adapted = load_predictor(str(folder), adapter=adapter, device="cpu").predict(prompts)
-    alone = load_predictor(adapter, device="cpu").predict(prompts)  # on the base that it names
-    assert deviation(adapted, alone) == 0
-
-
-def test_what_the_loader_refuses(folder: Path, adapter: Path, gguf_file: Path, tmp_path: Path) -> None:
-    for model in (str(gguf_file), "uniform", "http://127.0.0.1:9/v1#m"):
-        with pytest.raises(ModelError, match="an adapter goes with a Hugging Face model"):
-            load_predictor(model, adapter=adapter)
-    with pytest.raises(ModelError, match="an adapter itself"):
-        load_predictor(adapter, adapter=adapter)
-    elsewhere = copied(adapter, tmp_path / "adapter")
-    config = json.loads((elsewhere / "adapter_config.json").read_text())
-    (elsewhere / "adapter_config.json").write_text(
-        json.dumps({**config, "base_model_name_or_path": "some/base"})
-    )
-    with pytest.raises(ModelError, match="its base model is 'some/base', which is no folder here"):
-        load_predictor(elsewhere)
-
-
-def test_a_pinned_revision_is_asked_of_the_hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    from huggingface_hub import constants
-
-    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
-    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
-    with pytest.raises(ModelError, match="some/model at 0123abc cannot be had from the Hugging Face Hub"):
-        load_predictor("some/model@0123abc")
-
-
-def test_an_adapter_in_a_run_is_asked_as_the_run_says(folder: Path, adapter: Path, tmp_path: Path) -> None:
-    run = tmp_path / "run"
-    run.mkdir()
-    inside = copied(adapter, run / "adapter")
-    assert trained_prompt(inside).order == "persona_first"
-    recipe = load("tiny", ["prompt.order=stimulus_first", "prompt.system=Answer."])
-    (run / "recipe.yaml").write_text(dump(recipe))
-    assert trained_prompt(inside) == recipe.prompt
-    assert trained_prompt(folder, inside) == recipe.prompt
-    assert trained_prompt(folder).order == "persona_first"
-
-
-def test_scales_of_several_branches_and_one_text(ours: HuggingFacePredictor, folder: Path) -> None:
-    text = make_prompts(SCALES["1-7"])[0].user
-    scales = [*SCALES.values(), range_scale(-30, 30)]
-    prompts = [Prompt(system, text, scale) for scale in scales for system in (SYSTEM, "")]
-    prompts.append(Prompt("", STIMULI[0], range_scale(0, 1200)))
-    assert from_truth(ours.predict(prompts), plain(folder), folder, prompts) < 1e-5

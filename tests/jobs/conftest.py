@@ -17,6 +17,8 @@ __all__ = ["folder", "gguf_file"]
 
 Job = Callable[..., dict[str, Any]]
 
+LONG = "the park and the river and the road and " * 60
+
 
 def make_rows(count: int) -> list[dict[str, Any]]:
     """Made-up rows: people who answer three questions on three scales."""
