@@ -20,7 +20,7 @@ MAY_IMPORT = {
     "errors": set(),
     "optional": {"errors"},
     "bounds": set(),
-    "recipe": {"bounds"},
+    "recipe": {"bounds", "recipe"},
     "runs": {"errors"},
     "console": set(),
     "recipes": {"errors", "recipe"},

@@ -37,7 +37,16 @@ PREPARED: dict[str, Any] = {
     "low": pl.Int64,
     "high": pl.Int64,
     "values": pl.List(pl.Int64),
+    "open": pl.Boolean,
     "truth": pl.List(pl.Float64),
 }
-"""A prepared row. ``low``, ``high``, ``values``: its scale; ``truth``: the probabilities of ``values`` under the
-response model that made the row (synthetic data), else null."""
+"""A prepared row. ``low``, ``high``, ``values``: its scale, ``values`` null where it is every integer from ``low`` to
+``high`` or the question is ``open``; ``truth``: the probabilities of the allowed answers under the response model that made
+the row (synthetic data), else null. With ``data.reasoning`` a column ``reasoning`` follows."""
+
+PAIRS: dict[str, Any] = {name: kind for name, kind in PREPARED.items() if name != "truth"} | {
+    "rejected": pl.Int64,
+    "rejected_participant": pl.Int64,
+}
+"""A preference pair: a prepared training row, whose ``response`` is preferred, and the answer that another person gave in
+the same cell to the same stimulus."""
