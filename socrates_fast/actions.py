@@ -9,7 +9,7 @@ import polars as pl
 
 from socrates_fast import recipes
 from socrates_fast.console import Console
-from socrates_fast.data.prepare import prompts_of, read_rows
+from socrates_fast.data.prepared import prompts_of, read_prepared
 from socrates_fast.data.splits import sample_rows
 from socrates_fast.errors import DataError, ModelError
 from socrates_fast.infer import trained_prompt
@@ -119,7 +119,7 @@ def evaluate_data(
 
     Args:
         model: as for ``load_predictor``.
-        data: see ``read_rows``.
+        data: see ``read_prepared``.
         out: folder to write to; None for one below ``runs``, named after both.
         limit: most rows, chosen by hash.
         settings: of the predictor, those of a recipe's ``evaluate`` among them.
@@ -127,21 +127,24 @@ def evaluate_data(
         quiet: show no progress.
 
     Raises:
-        DataError, ModelError, ScoringError: see ``read_rows`` and ``load_predictor``.
+        DataError, ModelError, ScoringError: see ``read_prepared`` and ``load_predictor``.
         RecipeError: an option is out of its range.
     """
     known = {name: value for name, value in settings.items() if name in Evaluate.model_fields}
     more = {name: value for name, value in settings.items() if name not in known}
     options = recipes.section(Evaluate, limit=limit, **known)
     prompt = trained_prompt(model, adapter)
-    rows = sample_rows(read_rows(data), limit, seed=0)
+    console, prepared = Console(quiet), read_prepared(data)
+    if not prepared.dropped.is_empty():
+        console.say(f"{data}: {prepared.dropped['rows'].sum()} rows cannot be scored:\n{prepared.faults()}")
+    rows = sample_rows(prepared.rows, limit, seed=0)
     which = fingerprint(
         [str(Path(model).resolve()), str(data.resolve()), *([str(adapter)] if adapter else [])]
     )[:8]  # file names recur over runs
     folder = out or Path("runs") / f"{Path(model).stem}-on-{data.stem}-{which}"
     details = {"data": str(data), "prompt": prompt.model_dump(mode="json")}
     evaluate_model(
-        model, rows, folder, options, prompt, f"{Path(model).name} on {data}", details, Console(quiet),
+        model, rows, folder, options, prompt, f"{Path(model).name} on {data}", details, console,
         {**more, **({"adapter": adapter} if adapter else {})},
     )  # fmt: skip
     return folder, read_metrics(folder)

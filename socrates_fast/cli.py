@@ -13,6 +13,7 @@ import typer
 
 from socrates_fast import __version__
 from socrates_fast.cli_bench import JsonOption, bench_app
+from socrates_fast.cli_data import RecipeArgument, SetOption, data_app
 from socrates_fast.cli_predict import OutOption, evaluate, predict
 from socrates_fast.errors import SocratesError
 
@@ -28,7 +29,6 @@ THEIRS = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, er
 
 app = typer.Typer(help=HELP, no_args_is_help=True, add_completion=False, rich_markup_mode=None,
                   pretty_exceptions_enable=False)  # fmt: skip
-data_app = typer.Typer(help="Prepare and inspect data.", no_args_is_help=True, rich_markup_mode=None)
 recipes_app = typer.Typer(
     help="List, show, copy and check recipes.", no_args_is_help=True, rich_markup_mode=None
 )
@@ -36,13 +36,6 @@ app.add_typer(data_app, name="data")
 app.add_typer(recipes_app, name="recipes")
 app.add_typer(bench_app, name="bench")
 
-RecipeArgument = Annotated[
-    str, typer.Argument(metavar="RECIPE", help="A recipe's file, or a shipped one's name.")
-]
-SetOption = Annotated[
-    list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="Override an option (train.epochs=2); may be repeated."),
-]
 MergeBaseOption = Annotated[
     str | None, typer.Option("--merge-base", metavar="original|nf4", help="What the adapter is added to.")
 ]
@@ -177,21 +170,6 @@ def verify(
 
 app.command()(predict)
 app.command()(evaluate)
-
-
-@data_app.command("prepare")
-def data_prepare(
-    recipe: RecipeArgument,
-    out: Annotated[Path, typer.Option("--out", help="New or empty folder, or one prepared before.")],
-    overrides: SetOption = None,
-) -> None:
-    """Rows of a recipe's source to train, validation and test parquet, with a card of what was left out."""
-    from socrates_fast import recipes
-    from socrates_fast.console import Console
-    from socrates_fast.data.prepare import prepare
-
-    for file in prepare(recipes.load(recipe, overrides or ()), out, Console().say):
-        print(file)
 
 
 @recipes_app.command("ls")

@@ -86,6 +86,34 @@ def bench_score(
         print_record(record)
 
 
+@bench_app.command("data")
+def bench_data(
+    rows: Annotated[
+        int, typer.Option("--rows", help="Rows to make; SocSci210 has as many as the default.")
+    ] = 2_901_390,
+    shares: Annotated[
+        str, typer.Option("--shares", help="Shares of the training people, comma-separated.")
+    ] = "1,0.01",
+    split: Annotated[str, typer.Option("--split", help="What stays whole: data.split.by.")] = "participant",
+    keep: Annotated[
+        Path | None,
+        typer.Option("--keep", metavar="FOLDER", help="Keep the made-up rows here, and use them again."),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="FOLDER", help="Keep the prepared folders here.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Seconds and memory of preparing SocSci210's size, and whether every row that ought to be left out was."""
+    from socrates_bench.data import measure, plan_of, print_record
+
+    record = measure(plan_of(rows, shares, split, keep, out))
+    if as_json:
+        print(json.dumps(record))
+    else:
+        print_record(record)
+
+
 @bench_app.command("builds")
 def bench_builds(
     models: Annotated[

@@ -5,10 +5,8 @@ same command resumes where it stopped.
 """
 
 import fcntl
-import json
 import sys
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
@@ -21,7 +19,9 @@ import polars as pl
 from socrates_fast import __version__, recipes
 from socrates_fast.actions import evaluate_model, export_files, read_metrics
 from socrates_fast.console import Console
-from socrates_fast.data.prepare import prepare, prompts_of
+from socrates_fast.data.facts import Facts
+from socrates_fast.data.prepare import FACTS, rows_key, write_card, write_rows
+from socrates_fast.data.prepared import prompts_of, scorable
 from socrates_fast.data.splits import sample_rows
 from socrates_fast.errors import ModelError, RecipeError, SocratesError
 from socrates_fast.infer.hub import downloaded, is_hub_id
@@ -30,6 +30,7 @@ from socrates_fast.prompt import Prompt
 from socrates_fast.recipe import TINY, Model, Recipe
 from socrates_fast.release import refresh_card, run_facts
 from socrates_fast.runs import Run, environment, fingerprint, sha256_file, write_json, write_text
+from socrates_fast.tokenizer import FolderTokenizer
 
 if TYPE_CHECKING:
     from socrates_export.proof.comparison import Judge
@@ -123,18 +124,18 @@ class Pipeline:
 
     @cached_property
     def _data_key(self) -> str:
-        path = self.recipe.data.path
-        files = (
-            [path] if path and path.is_file() else sorted(path.iterdir()) if path and path.is_dir() else []
-        )
-        source = {str(file): sha256_file(file) for file in files if file.is_file()}
-        return fingerprint([__version__, self.recipe.data.model_dump(), source])
+        return rows_key(self.recipe.data)
 
     @cached_property
     def data(self) -> Path:
         """The prepared folder."""
         folder = self.run.folder / "data"
-        self._stage("data", self._data_key, lambda: prepare(self.recipe, folder, self.console.say))
+
+        def work() -> list[Path]:
+            with self.console.steps("preparing") as advance:
+                return write_rows(self.recipe, folder, self.console.say, advance)
+
+        self._stage("data", self._data_key, work)
         return folder
 
     def rows(self, side: str) -> pl.DataFrame:
@@ -176,7 +177,8 @@ class Pipeline:
 
     def train(self) -> Path:
         """The adapter's folder."""
-        _, base = self.data, self.base  # both must be fit before hours of training
+        data, base = self.data, self.base  # both must be fit before hours of training
+        write_card(self.recipe, data, FolderTokenizer(base).renderer(), self.console.say)
         from socrates_fast.train.sft import train
 
         def work() -> list[Path]:
@@ -243,8 +245,9 @@ class Pipeline:
         """The training prompts that an importance matrix is collected on; none if none is to be collected."""
         if self.recipe.export.imatrix != "auto":
             return []
-        rows = sample_rows(self.rows("train"), self.recipe.export.calibration, self.recipe.data.split.seed)
-        return prompts_of(rows, self.recipe.prompt)
+        options = self.recipe
+        rows = sample_rows(self.rows("train"), options.export.calibration, options.data.split.seed)
+        return prompts_of(scorable(rows), self.recipe.prompt)
 
     def gate_prompts(self) -> list[Prompt]:
         """The prompts on which an export is compared with the trained model."""
@@ -259,7 +262,7 @@ class Pipeline:
         rows = self.rows("validation")
         rows = rows if len(rows) else self.rows("train")
         parity = self.recipe.export.parity
-        return sample_rows(rows, max(parity.prompts, parity.answers), self.recipe.data.split.seed)
+        return scorable(sample_rows(rows, max(parity.prompts, parity.answers), self.recipe.data.split.seed))
 
     # --- evaluate ---------------------------------------------------------------------------------------
 
@@ -288,10 +291,11 @@ class Pipeline:
         out = self.run.folder / folder
 
         def work() -> list[Path]:
-            rows = sample_rows(self.rows("test"), self.recipe.evaluate.limit, self.recipe.data.split.seed)
-            details = {"dropped": self._dropped(), "recipe": self.recipe.model_dump(mode="json")}
-            title = f"{self.recipe.name}: {name}"
-            return evaluate_model(str(model), rows, out, self.recipe.evaluate, self.recipe.prompt, title,
+            recipe = self.recipe
+            rows = sample_rows(scorable(self.rows("test")), recipe.evaluate.limit, recipe.data.split.seed)
+            details = {"dropped": self._dropped(), "recipe": recipe.model_dump(mode="json")}
+            title = f"{recipe.name}: {name}"
+            return evaluate_model(str(model), rows, out, recipe.evaluate, recipe.prompt, title,
                                   details, self.console)  # fmt: skip
 
         self._stage(stage, self.evaluation_key(model), work)
@@ -299,11 +303,9 @@ class Pipeline:
 
     def _dropped(self) -> dict[str, int]:
         """Rows left out, by reason."""
-        card = json.loads((self.data / "card.json").read_text(encoding="utf-8"))
-        counts: Counter[str] = Counter()
-        for fault in card["dropped"]:
-            counts[fault["reason"]] += fault["rows"]
-        return dict(counts)
+        dropped = Facts.read(self.data / FACTS).dropped
+        counts = dropped.group_by("reason", maintain_order=True).agg(pl.col("rows").sum())
+        return {str(reason): int(rows) for reason, rows in counts.iter_rows()}
 
 
 def _losses(logs: Mapping[str, float]) -> str:

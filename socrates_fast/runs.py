@@ -29,6 +29,12 @@ PACKAGES = (
 )  # fmt: skip
 
 
+def cache_folder() -> Path:
+    """Where what can be made or had again is kept: ``SOCRATES_FAST_CACHE``, else the user's cache folder."""
+    default = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "socrates-fast"
+    return Path(os.environ.get("SOCRATES_FAST_CACHE") or default)
+
+
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside ``path``; rename it to ``path`` if the block succeeds, else delete it.

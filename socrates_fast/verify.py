@@ -12,7 +12,7 @@ from socrates_fast import recipes
 from socrates_fast.actions import check_run
 from socrates_fast.ask import Question
 from socrates_fast.console import Console
-from socrates_fast.data.prepare import make_prompt
+from socrates_fast.data.prepared import make_prompt
 from socrates_fast.errors import ModelError
 from socrates_fast.examples import EXAMPLES
 from socrates_fast.infer import trained_prompt

@@ -24,7 +24,7 @@ MAY_IMPORT = {
     "runs": {"errors"},
     "console": set(),
     "recipes": {"errors", "recipe"},
-    "data": {"errors", "recipe", "prompt", "runs", "data"},
+    "data": {"errors", "optional", "recipe", "prompt", "runs", "data"},
     "prompt": {"errors", "recipe", "data"},
     "tokenizer": {"errors", "prompt"},
     "train": LOWEST | {"train"},

@@ -86,7 +86,7 @@ def test_faults_across_options(tmp_path: Path) -> None:
         RecipeError, match=r"evaluate.quantisation is q8_0, which export.quantisations does not"
     ):
         recipes.load("tiny", ["export.quantisations=[f16]"])
-    with pytest.raises(RecipeError, match="must leave people to train on"):
+    with pytest.raises(RecipeError, match="must leave groups to train on"):
         recipes.load("tiny", ["data.split.test=0.9", "data.split.validation=0.2"])
 
 

@@ -10,7 +10,8 @@ import polars as pl
 import pytest
 from gguf import GGUFReader
 
-from socrates_fast.data.prepare import prepare_rows, prompts_of
+from socrates_fast.data.prepare import prepare_rows
+from socrates_fast.data.prepared import prompts_of, scorable
 from socrates_fast.evaluate.run import evaluate
 from socrates_fast.infer.gguf_model import GgufPredictor
 from socrates_fast.infer.header import read_header
@@ -202,7 +203,7 @@ def test_built_in_prompts_are_all_different_and_closed() -> None:
 
 def test_the_judge_computes_what_metrics_json_says(files: Path, tmp_path: Path) -> None:
     sides, _ = prepare_rows(Data(source="synthetic", synthetic=Synthetic(studies=3, people=20)))
-    rows = sides["train"].sample(40, seed=1)
+    rows = scorable(sides["train"].sample(40, seed=1))
     with GgufPredictor(files / "x-f16.gguf") as predictor:
 
         def prompts(part: pl.DataFrame) -> Any:

@@ -10,6 +10,7 @@ Command: socrates-fast bench demo --json
 
 import os
 import platform
+import subprocess
 import tempfile
 import time
 from pathlib import Path
@@ -60,6 +61,18 @@ def cpu_name() -> str:
             if line.startswith("model name"):
                 return line.partition(":")[2].strip()
     return platform.processor() or platform.machine()
+
+
+def commit() -> str | None:
+    """The checkout's commit, with a + if it has changes; None outside a checkout."""
+    here = Path(__file__).parent
+    said = [
+        subprocess.run(["git", "-C", str(here), *words], capture_output=True, text=True, check=False)
+        for words in (("rev-parse", "--short", "HEAD"), ("status", "--porcelain", "-uno"))
+    ]
+    if said[0].returncode != 0:
+        return None
+    return said[0].stdout.strip() + ("+" if said[1].stdout.strip() else "")
 
 
 def print_record(record: dict[str, Any]) -> None:

@@ -16,7 +16,6 @@ Command: socrates-fast bench score --shape 0.5b --json
 
 import os
 import statistics
-import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -26,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from socrates_bench.children import Child
-from socrates_bench.demo import cpu_name
+from socrates_bench.demo import commit, cpu_name
 from socrates_bench.llama_source import llama_source
 from socrates_bench.score_figures import figures
 from socrates_bench.score_work import batches, people, prompts_of_people, row_by_row, stimuli, tree_nodes
@@ -119,7 +118,7 @@ def measure(shape: str, types: Sequence[str], plan: Plan) -> dict[str, Any]:
         "threads": plan.threads, "gpu_layers": plan.gpu_layers, "context": plan.context,
         "tokens": _sizes(tokenizer, plan.people),
         "work": {order: {key: value for key, value in facts.items() if key != "ids"} for order, facts in work.items()},
-        "files": files, "load_average_at_start": load, "cpu": cpu_name(), "commit": _commit(),
+        "files": files, "load_average_at_start": load, "cpu": cpu_name(), "commit": commit(),
         "environment": environment(),
     }  # fmt: skip
 
@@ -231,15 +230,3 @@ def _memory(path: Path, shared: dict[str, Any], plan: Plan, peak: dict[str, Any]
 
 def _peak(memory: dict[str, Any]) -> int:
     return sum(int(memory[process]["peak"]) for process in ("parent", "worker"))
-
-
-def _commit() -> str | None:
-    """The checkout's commit, with a + if it has changes; None outside a checkout."""
-    here = Path(__file__).parent
-    said = [
-        subprocess.run(["git", "-C", str(here), *words], capture_output=True, text=True, check=False)
-        for words in (("rev-parse", "--short", "HEAD"), ("status", "--porcelain", "-uno"))
-    ]
-    if said[0].returncode != 0:
-        return None
-    return said[0].stdout.strip() + ("+" if said[1].stdout.strip() else "")

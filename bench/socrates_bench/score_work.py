@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from socrates_fast.data.prepare import make_prompt
+from socrates_fast.data.prepared import make_prompt
 from socrates_fast.data.scales import Scale, parse_scale
 from socrates_fast.errors import DataError
 from socrates_fast.prompt import Prompt

@@ -8,3 +8,14 @@ INTEGER_FIELDS = ("age", "household_size")
 
 NO_STIMULUS = "the stimulus is empty, or a part of it is"
 NO_SCALE = "the scale cannot be read from the stimulus"
+
+NO_ANSWER = "no answer"
+NOT_AN_INTEGER = "the answer is not an integer"
+OFF_SCALE = "the answer is off its scale"
+MISSING_CODE = "the answer is a missing-value code"
+OPEN_SCALE = "the scale is open or too wide to enumerate"
+BAD_SCALE = "the declared scale allows less than two answers, or is not in ascending order"
+SAME_ID = "an earlier row has the same study_id and sample_id"
+SAME_ANSWER = "an earlier row has the same person, cell, stimulus and answer"
+UNMAPPED = "the mapping does not name it"
+NOT_CHOSEN = "not among the training rows that the recipe takes"

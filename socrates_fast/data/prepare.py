@@ -1,230 +1,262 @@
 """From a source to a prepared folder: train, validation and test parquet, and a data card.
 
-Every row that is left out is counted by cell and reason and named in the card; nothing is dropped in silence.
+The source is read twice in batches: once for the keys on which every row's fate is decided (``keys.py``), once to write
+the rows. Every row that is left out is counted by cell and reason and named in the card; nothing is dropped in silence.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from socrates_fast.data.columns import NO_SCALE, NO_STIMULUS
-from socrates_fast.data.scales import Scale, parse_scale, range_scale
+from socrates_fast import __version__
+from socrates_fast.data.card import card, card_text
+from socrates_fast.data.facts import Facts
+from socrates_fast.data.judge import judged
+from socrates_fast.data.keys import Decided, collect_keys, decide
+from socrates_fast.data.lengths import lengths
+from socrates_fast.data.mapping import Mapping, read_mapping
+from socrates_fast.data.near import near_duplicates
+from socrates_fast.data.pairs import write_pairs
+from socrates_fast.data.plots import draw
+from socrates_fast.data.prepared import Prepared, prepared_columns
 from socrates_fast.data.schema import CELL, PREPARED
-from socrates_fast.data.sources import read_files, read_source
-from socrates_fast.data.splits import SIDES, sample_rows, split_rows
+from socrates_fast.data.sources import Source, identity, open_source
+from socrates_fast.data.splits import SIDES, sides_warning
 from socrates_fast.errors import DataError
-from socrates_fast.prompt import Prompt, persona_text, user_text
-from socrates_fast.recipe import Data, PromptOptions, Recipe
-from socrates_fast.runs import atomic_folder, write_json, write_parquet, write_text
+from socrates_fast.recipe import Data, Recipe
+from socrates_fast.runs import Run, atomic_folder, fingerprint, write_json, write_text
 
-NO_ANSWER = "no answer"
-NOT_AN_INTEGER = "the answer is not an integer"
-OFF_SCALE = "the answer is off its scale"
-OPEN_SCALE = "the scale is open or too wide to enumerate"
+if TYPE_CHECKING:
+    from socrates_fast.prompt import ChatRenderer
 
-FILES = (*(f"{side}.parquet" for side in SIDES), "card.json", "card.md")
-"""What a prepared folder holds."""
+ROWS = tuple(f"{side}.parquet" for side in SIDES)
+CARD = ("card.json", "card.md", "scales.png", "lengths.png")
+PAIRS, FACTS, MANIFEST = "pairs.parquet", "facts.json", "manifest.json"
+FILES = (*ROWS, PAIRS, FACTS, *CARD, MANIFEST)
+"""What a prepared folder may hold."""
 
-
-@dataclass(frozen=True)
-class Prepared:
-    """Usable rows, and what was left out.
-
-    Attributes:
-        rows: columns of ``schema.PREPARED``.
-        dropped: one row for each cell and reason: the cell's key, ``reason``, ``rows`` (a count), and the first
-            ``example`` (its answer and line).
-        conditions: what the condition numbers stand for, where the source names them.
-    """
-
-    rows: pl.DataFrame
-    dropped: pl.DataFrame
-    conditions: dict[int, str] = field(default_factory=dict)
-
-    def faults(self, most: int = 12) -> str:
-        """What was left out, in words, one line for each cell and reason."""
-        lines = [
-            f"study {study} condition {condition} task {task}: {count} x {reason} (first: {example})"
-            for study, condition, task, reason, count, example in self.dropped.iter_rows()
-        ]
-        more = len(lines) - most
-        return "\n".join([*lines[:most], *([f"... and {more} more lines"] if more > 0 else [])])
+Announce = Callable[[str], None]
+Advance = Callable[[int, int, str], None]
+"""``advance(step, steps, text)``."""
 
 
-def to_prepared(rows: pl.DataFrame) -> Prepared:
-    """Check every answer against its scale.
-
-    The scale is what the source declares (``low``, ``high``) or what the stimulus states; each distinct text
-    is read once.
-
-    Args:
-        rows: a source's rows (see ``sources.read_source``).
-    """
-    rows = _with_scales(rows)
-    number = pl.col("response").cast(pl.Float64, strict=False)
-    reason = (
-        pl.when(pl.col("response").is_null())
-        .then(pl.lit(NO_ANSWER))
-        .when(pl.col("stimuli").is_null())
-        .then(pl.lit(NO_STIMULUS))
-        .when(number.is_null() | (number != number.floor()) | ~number.is_finite())
-        .then(pl.lit(NOT_AN_INTEGER))
-        .when(pl.col("low").is_null())
-        .then(pl.lit(NO_SCALE))
-        .when(pl.col("values").is_null())
-        .then(pl.lit(OPEN_SCALE))
-        .when(~pl.col("values").list.contains(number.cast(pl.Int64, strict=False)))
-        .then(pl.lit(OFF_SCALE))
-    )
-    line = pl.col("line") if "line" in rows.columns else pl.col("sample_id")
-    example = pl.format("answer {}, line {}", pl.col("response").cast(pl.String).fill_null("''"), line)
-    rows = rows.with_columns(reason=reason, example=example)
-    dropped = (
-        rows.filter(pl.col("reason").is_not_null())
-        .group_by(*CELL, "reason", maintain_order=True)
-        .agg(rows=pl.len(), example=pl.col("example").first())
-        .sort(*CELL, "reason")
-    )
-    kept = rows.filter(pl.col("reason").is_null()).with_columns(number.cast(pl.Int64).alias("response"))
-    if "truth" not in kept.columns:
-        kept = kept.with_columns(truth=pl.lit(None, dtype=PREPARED["truth"]))
-    conditions: dict[int, str] = {}
-    if "condition" in kept.columns:
-        conditions = dict(sorted(kept.select("condition_num", "condition").unique().iter_rows()))
-    return Prepared(kept.select(list(PREPARED)), dropped, conditions)
+def rows_key(data: Data) -> str:
+    """Hash of all that the rows of a prepared folder depend on: the recipe's data, the source's content, this version."""
+    return fingerprint([__version__, data.model_dump(mode="json"), identity(data)])
 
 
-def _with_scales(rows: pl.DataFrame) -> pl.DataFrame:
-    """Add ``low``, ``high`` and ``values``, unless the source already gives them all."""
-    if "values" in rows.columns:
-        return rows
-    if "low" in rows.columns:
-        pairs = rows.select("low", "high").unique()
-        scales = [range_scale(low, high) for low, high in pairs.iter_rows()]
-        table = pairs.with_columns(values=pl.Series([s.values for s in scales], dtype=PREPARED["values"]))
-        return rows.join(table, on=["low", "high"], how="left", maintain_order="left")
-    texts = rows.select("stimuli").unique(maintain_order=True)
-    read = [parse_scale(text or "") for text in texts["stimuli"]]
-    table = texts.with_columns(
-        low=pl.Series([s.low if s else None for s in read], dtype=pl.Int64),
-        high=pl.Series([s.high if s else None for s in read], dtype=pl.Int64),
-        values=pl.Series([s.values if s else None for s in read], dtype=PREPARED["values"]),
-    )
-    return rows.join(table, on="stimuli", how="left", nulls_equal=True, maintain_order="left")
+def prepare(
+    recipe: Recipe,
+    out: Path,
+    announce: Announce = lambda _: None,
+    advance: Advance = lambda *_: None,
+    renderer: "ChatRenderer | None" = None,
+) -> list[Path]:
+    """Write the prepared folder, its rows and its card; the arguments of both, and the folder's files."""
+    write_rows(recipe, out, announce, advance)
+    write_card(recipe, out, renderer, announce)
+    return [out / name for name in FILES if (out / name).is_file()]
 
 
-def prepare_rows(data: Data) -> tuple[dict[str, pl.DataFrame], Prepared]:
-    """The rows of a recipe's data by side, and what was left out.
-
-    Raises:
-        DataError: the source cannot be read, a side is empty, or answers are off their scale and the recipe
-            says to refuse them.
-    """
-    prepared = to_prepared(read_source(data))
-    where = data.path or "the made-up survey"
-    unfit = prepared.dropped.filter(pl.col("reason") != NO_ANSWER)
-    if data.off_scale == "refuse" and not unfit.is_empty():
-        raise DataError(
-            f"{where}: {unfit['rows'].sum()} rows cannot be used and data.off_scale is refuse:\n"
-            f"{Prepared(prepared.rows, unfit).faults()}\n"
-            f"mend them, or leave them out with data.off_scale=drop"
-        )
-    if prepared.rows.is_empty():
-        raise DataError(f"{where}: no usable row is left:\n{prepared.faults()}")
-    sides = split_rows(prepared.rows, data.split)
-    sides["train"] = sample_rows(sides["train"], data.max_train_rows, data.split.seed)
-    return sides, prepared
-
-
-def prepare(recipe: Recipe, out: Path, announce: Callable[[str], None] = lambda _: None) -> list[Path]:
-    """Write the prepared folder, whole or not at all; returns its files.
+def write_rows(
+    recipe: Recipe,
+    out: Path,
+    announce: Announce = lambda _: None,
+    advance: Advance = lambda *_: None,
+) -> list[Path]:
+    """Write the rows by side, whole or not at all; what is there already and unchanged is not done again.
 
     Args:
-        announce: told in words how many rows were left out.
+        announce: told in words what was left out, and what else a person should know.
+        advance: told how far it is.
+
+    Returns:
+        The files written.
 
     Raises:
-        DataError: see ``prepare_rows``; or ``out`` holds other files, which would be lost.
+        DataError: the source cannot be read, a side is empty, the recipe refuses rows, or ``out`` holds other files,
+            which would be lost.
     """
     foreign = sorted(path.name for path in out.iterdir() if path.name not in FILES) if out.is_dir() else []
     if foreign:
         raise DataError(f"{out} holds other files ({', '.join(foreign[:3])}); name a new or empty folder")
-    sides, prepared = prepare_rows(recipe.data)
-    card = _card(sides, prepared)
-    with atomic_folder(out) as partial:
-        for side, rows in sides.items():
-            write_parquet(partial / f"{side}.parquet", rows)
-        write_json(partial / "card.json", card)
-        write_text(partial / "card.md", _card_text(recipe, card))
-    if card["dropped_rows"]:
-        announce(f"{card['dropped_rows']} rows were left out; {out / 'card.md'} says which and why")
-    return [out / name for name in FILES]
+    key = rows_key(recipe.data)
+    if not (out / MANIFEST).is_file() or not Run(out).is_complete("rows", key):
+        with atomic_folder(out) as partial:
+            _write_stage(recipe, partial, key, announce, advance)
+        _tell(Facts.read(out / FACTS), out, announce)
+    return [out / name for name in (*ROWS, PAIRS, FACTS) if (out / name).is_file()]
 
 
-def _card(sides: dict[str, pl.DataFrame], prepared: Prepared) -> dict[str, Any]:
-    return {
-        "splits": {
-            side: {
-                "rows": rows.height,
-                "studies": rows["study_id"].n_unique(),
-                "cells": rows.select(CELL).n_unique(),
-                "people": rows.select("study_id", "participant").n_unique(),
-            }
-            for side, rows in sides.items()
-        },
-        "conditions": {str(number): name for number, name in prepared.conditions.items()},
-        "dropped_rows": int(prepared.dropped["rows"].sum()),
-        "dropped": prepared.dropped.to_dicts(),
-    }
+def _tell(facts: Facts, out: Path, announce: Announce) -> None:
+    for warning in facts.warnings:
+        announce(f"warning: {warning}")
+    left = int(facts.dropped["rows"].sum())
+    if left:
+        announce(f"{left} rows were left out; {out / 'card.md'} says which and why")
 
 
-def _card_text(recipe: Recipe, card: dict[str, Any]) -> str:
-    lines = [f"# Data of {recipe.name}", "", f"Source: {recipe.data.source}", ""]
-    lines += ["| split | rows | studies | cells | people |", "|---|---|---|---|---|"]
-    for side, facts in card["splits"].items():
-        lines.append(f"| {side} | {' | '.join(str(count) for count in facts.values())} |")
-    lines += ["", *(f"- condition {number}: {name}" for number, name in card["conditions"].items())]
-    lines += ["", f"Rows left out: {card['dropped_rows']}", ""]
-    for fault in card["dropped"]:
-        cell = " / ".join(str(fault[key]) for key in CELL)
-        lines.append(f"- {cell}: {fault['rows']} x {fault['reason']} (first: {fault['example']})")
-    return "\n".join(lines) + "\n"
+def _write_stage(recipe: Recipe, folder: Path, key: str, announce: Announce, advance: Advance) -> None:
+    """Rows by side, preference pairs, and the facts that only this pass knows."""
+    data = recipe.data
+    source = open_source(data, announce)
+    total, mapping = source.count(), _mapping(data, announce)
+    keys = collect_keys(source, data, lambda row: advance(row, 2 * total, "reading"))
+    decided = decide(keys, data, source.name, mapping)
+    del keys
+    done = 0
+    with ExitStack() as stack:
+        writers = {side: stack.enter_context(_Writer(folder / f"{side}.parquet")) for side in SIDES}
+        for height, side, rows in _sided(source, data, decided):
+            writers[side].write(rows)
+            done += height
+            advance(total + done, 2 * total, "writing")
+    if data.pairs:
+        write_pairs(folder / "train.parquet", folder / PAIRS, data.split.seed)
+    facts = _facts(recipe, source, decided, folder, total)
+    write_json(folder / FACTS, facts.as_json())
+    files = [folder / name for name in (*ROWS, FACTS, PAIRS) if (folder / name).is_file()]
+    Run(folder).close("rows", key, files, 0.0)
 
 
-def read_rows(path: Path, side: str = "test") -> pl.DataFrame:
-    """Prepared rows: ``side`` of a prepared folder, or a file in SocSci210's or in the prepared columns.
+def _sided(source: Source, data: Data, decided: Decided) -> Iterator[tuple[int, str, pl.DataFrame]]:
+    """The rows that are used, by batch and side, in the prepared columns; with the rows read since the last."""
+    start = 0
+    for batch in source.batches():
+        side = decided.side.slice(start, batch.height)
+        start, height = start + batch.height, batch.height
+        if side.null_count() == height:
+            continue
+        rows = judged(batch.with_columns(side=side).filter(side.is_not_null()), data)
+        for name in SIDES:
+            part = rows.filter(pl.col("side") == name)
+            if part.height:
+                yield height, name, prepared_columns(part, data.reasoning)
+                height = 0
+
+
+class _Writer:
+    """A parquet file that rows are appended to; one without a row holds the columns alone."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._writer: Any = None
+
+    def __enter__(self) -> "_Writer":
+        return self
+
+    def write(self, rows: pl.DataFrame) -> None:
+        """Append rows."""
+        import pyarrow.parquet as pq
+
+        table = rows.to_arrow(compat_level=pl.CompatLevel.oldest())
+        if self._writer is None:
+            self._writer = pq.ParquetWriter(self._path, table.schema, compression="zstd")
+        self._writer.write_table(table)
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        if self._writer is not None:
+            self._writer.close()
+        elif kind is None:
+            pl.DataFrame(schema=PREPARED).write_parquet(self._path)
+
+
+def prepare_rows(data: Data) -> tuple[dict[str, pl.DataFrame], Prepared]:
+    """The rows of a recipe's data by side, in memory, and what was left out.
 
     Raises:
-        DataError: nothing is there, or no row can be used.
+        DataError: see ``prepare``.
     """
-    if (path / f"{side}.parquet").is_file():
-        path = path / f"{side}.parquet"
-    prepared = to_prepared(read_files(path))
-    if prepared.rows.is_empty():
-        raise DataError(f"{path}: no usable row:\n{prepared.faults()}")
-    return prepared.rows
+    source = open_source(data)
+    decided = decide(collect_keys(source, data), data, source.name, _mapping(data))
+    parts: dict[str, list[pl.DataFrame]] = {side: [] for side in SIDES}
+    for _, side, rows in _sided(source, data, decided):
+        parts[side].append(rows)
+    filled = next(part[0] for part in parts.values() if part)
+    sides = {side: pl.concat(part) if part else filled.clear() for side, part in parts.items()}
+    return sides, Prepared(pl.concat(sides.values()), decided.dropped)
 
 
-def prompts_of(rows: pl.DataFrame, options: PromptOptions) -> list[Prompt]:
-    """The prompts of prepared rows, in order."""
-    wanted = rows.select("demographic", "stimuli", "low", "high", "values")
-    scales: dict[tuple[int, ...], Scale] = {}
-    prompts = []
-    for demographic, stimulus, low, high, values in wanted.iter_rows():
-        key = tuple(values)
-        scale = scales.setdefault(key, Scale(low, high, key))
-        prompts.append(make_prompt(demographic or {}, stimulus, scale, options))
-    return prompts
+def _mapping(data: Data, announce: Announce = lambda _: None) -> Mapping | None:
+    """The split that a file prescribes, if the recipe names one."""
+    if data.split.mapping is None:
+        return None
+    if data.source == "socsci210" and not data.split.mapping.endswith(".json"):
+        from socrates_fast.data.hub import mapping_file
+
+        return read_mapping(mapping_file(data.socsci210, data.split.mapping, announce))
+    return read_mapping(Path(data.split.mapping))
 
 
-def make_prompt(demographic: dict[str, Any], stimulus: str, scale: Scale, options: PromptOptions) -> Prompt:
-    """The prompt of one question to one person."""
-    persona = persona_text(demographic, options.fields)
-    return Prompt(options.system, user_text(persona, stimulus, options.order), scale)
+def _facts(recipe: Recipe, source: Source, decided: Decided, folder: Path, total: int) -> Facts:
+    """What the card cannot read from the written rows."""
+    split = recipe.data.split
+    warnings = sides_warning(split, decided.overlap)
+    if decided.mapping:
+        warnings += decided.mapping["notes"]
+    near = None
+    if split.near_duplicates is not None and split.by not in ("participant", "random"):
+        near = near_duplicates(_stimuli(folder), split.near_duplicates).as_json()
+        if near["count"]:
+            warnings.append(
+                f"{near['count']} pairs of stimuli from different studies, one that trains and one that tests, are nearly "
+                f"the same (Jaccard {split.near_duplicates} or more); the card names them"
+            )
+    return Facts(
+        source=source.name,
+        identity=identity(recipe.data),
+        rows_read=total,
+        dropped=decided.dropped,
+        kept_anyway=decided.kept,
+        unused=decided.unused,
+        conditions=source.conditions,
+        overlap=decided.overlap,
+        near_duplicates=near,
+        warnings=warnings,
+    )
 
 
-def answers_of(rows: pl.DataFrame) -> Sequence[int]:
-    """The answers of prepared rows, in order."""
-    return [int(answer) for answer in rows["response"]]
+def _stimuli(folder: Path) -> pl.DataFrame:
+    """Every distinct text of every cell and side."""
+    parts = [
+        pl.scan_parquet(folder / name).select(*CELL, "stimuli").unique().with_columns(side=pl.lit(side))
+        for side, name in zip(SIDES, ROWS, strict=True)
+    ]
+    return pl.concat(parts).collect(engine="streaming")
+
+
+def write_card(
+    recipe: Recipe,
+    out: Path,
+    renderer: "ChatRenderer | None" = None,
+    announce: Announce = lambda _: None,
+) -> list[Path]:
+    """Write the card of a prepared folder: what its rows are, and how long the recipe's prompts of them get.
+
+    Args:
+        renderer: of the recipe's model, for lengths in tokens; None: they are in characters.
+        announce: told of rows that are too long to train on.
+
+    Returns:
+        The files written, or there already and unchanged.
+    """
+    run, files = Run(out), [out / name for name in CARD]
+    rows = run.manifest["rows"]["key"]
+    shown = [part.model_dump(mode="json") for part in (recipe.prompt, recipe.model)]
+    key = fingerprint([rows, recipe.name, *shown, renderer is not None])
+    if not run.is_complete("card", key):
+        measured = lengths(out, recipe, renderer)
+        if measured["beyond"]:
+            announce(
+                f"warning: {measured['beyond']} of {measured['measured']} rows that were measured are longer than "
+                f"model.max_length ({measured['max_length']} tokens; the longest has {measured['max']}); training refuses them"
+            )
+        found = card(out, recipe, Facts.read(out / FACTS), measured)
+        write_json(out / "card.json", found)
+        write_text(out / "card.md", card_text(found))
+        draw(found, out)
+        run.close("card", key, files, 0.0)
+    return files

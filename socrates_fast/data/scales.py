@@ -1,15 +1,23 @@
-"""The answers that a question allows, read from the question's own words.
+"""The answers that a question allows: read from the question's own words, or declared.
 
-SocSci210 keeps the scale only inside the stimulus ("Only return an integer from 1 to 7, where ..."). A range
-that is read wrongly spoils every figure after it, so whatever is not clearly a range or a list of options
-is ``None``: unknown.
+Whatever is not clearly a range, a list of options or an open quantity is ``None``: unknown.
 """
 
 import re
 from dataclasses import dataclass, field
 from functools import lru_cache
+from typing import Literal
 
+from socrates_fast.data.answer_forms import Reading
+from socrates_fast.data.instructions import instruction_of, read_stimulus
 from socrates_fast.errors import DataError
+
+__all__ = [
+    "MAX_VALUES", "OPEN_HIGH", "Kind", "Scale", "declared_scale", "instruction_of", "parse_scale", "range_scale", "scale_of",
+]  # fmt: skip
+
+Kind = Literal["range", "options", "open"]
+"""What kind of scale it is; see ``Scale.kind``."""
 
 MAX_VALUES = 100_001
 """A range with more values than this is not enumerated (``values`` is None)."""
@@ -39,6 +47,17 @@ class Scale:
         """``high - low``, the unit in which errors are normalised (at least 1)."""
         return max(1, self.high - self.low)
 
+    @property
+    def kind(self) -> Kind:
+        """``open``: a quantity without a range. ``options``: values are left out, or each of them has a label.
+
+        ``range``: any other; also one too wide to be enumerated, whose ``values`` are None.
+        """
+        if self.values is None:
+            return "open" if (self.low, self.high) == (0, OPEN_HIGH) else "range"
+        gaps = len(self.values) <= self.high - self.low
+        return "options" if gaps or self.labels.keys() >= set(self.values) else "range"
+
 
 def range_scale(low: int, high: int, labels: dict[int, str] | None = None) -> Scale:
     """The scale of all integers from ``low`` to ``high``."""
@@ -52,63 +71,27 @@ def _every(low: int, high: int) -> tuple[int, ...]:
     return tuple(range(low, high + 1))
 
 
-_NUMBER = r"(-?\d+)"
-_BAND = r"(?:\s*\([^()]*\))?"  # "from 1 ($0) to 9 ($45)"
-_RANGE = re.compile(rf"\bfrom {_NUMBER}{_BAND} to {_NUMBER}\b")
-_BETWEEN = re.compile(rf"\bbetween {_NUMBER}{_BAND} and {_NUMBER}\b")
-_SAYS = r"(?: ?= ?| for | if | means )"
-_OPTION = re.compile(rf"(?<![\w.]){_NUMBER}{_SAYS}(.+?)(?=[;,.()\n]|(?: or| and)? -?\d+{_SAYS}|$)")
-"""One labelled value: "1 for Yes", "7 means very likely", "4 = “good”"; it ends where the next begins."""
-
-
-_OPEN = re.compile(
-    r"Only return (?:an |a |the )?(?:positive |non-negative |single |whole |estimated )*"
-    r"(?:integer|number)(?: number)? representing (?P<what>[^.;:()\n\d]+?)(?:, nothing else)?[.\"”’']*\s*"
-)
-"""An instruction that is nothing but "Only return an integer representing WHAT, nothing else."."""
-_QUANTITY = re.compile(
-    r"\b(?:seconds?|minutes?|hours?|days?|weeks?|months?|years?|dollars?|cents?|usd|euros?|pounds?|amount|number of|"
-    r"count|times|people|persons|children|miles|kilometers|kilometres|calories|tokens|points donated)\b|[$€£]",
-    re.IGNORECASE,
-)
-_CHOICE = re.compile(
-    r"\b(?:between|from|scale|range|out of|up to|at most|at least|or|either|options?|choices?|choose|chosen|select\w*|"
-    r"answers?|responses?|ratings?|rank\w*|scores?|levels?|degrees?|extent|likel\w+|probability|chances?|percent\w*|"
-    r"share|proportion|fraction|categor\w+|brackets?|bands?|codes?|agree\w*|zero|one|two|three|four|five|six|seven|"
-    r"eight|nine|ten|eleven|twelve|twenty|fifty|hundred|thousand)\b|%",
-    re.IGNORECASE,
-)
-"""Words of a range or of options: with one of them an instruction is not clearly open."""
-
-
-def _is_open(instruction: str) -> bool:
-    found = _OPEN.fullmatch(instruction)
-    return bool(found and _QUANTITY.search(found["what"]) and not _CHOICE.search(found["what"]))
-
-
 def parse_scale(stimulus: str) -> Scale | None:
-    """The scale that the answer instruction at the end of ``stimulus`` states, or None if it states none.
+    """The scale that the answer instruction at the end of ``stimulus`` states, or None if none is clearly stated.
 
-    Only the text from the last "Only return" on is read, so that numbers in the vignette cannot be mistaken
-    for the scale. Ranges ("from 1 to 7"), listed options ("1 for Yes or 2 for No") and open quantities ("an integer
-    representing the hours", with no number, range or choice in the instruction) are understood; an open
-    scale goes from 0 to ``OPEN_HIGH`` and has no ``values``.
+    Only the text from the last "Only return" on is read (``instructions`` says how), so that numbers in the vignette
+    cannot be mistaken for the scale; labels may also stand just before it. An open scale goes from 0 to ``OPEN_HIGH``
+    and has no ``values``.
     """
-    start = stimulus.rfind("Only return")
-    if start < 0:
-        return None
-    instruction = stimulus[start:]
-    found = _RANGE.search(instruction) or _BETWEEN.search(instruction)
-    if found:
-        low, high = int(found[1]), int(found[2])
-        return range_scale(low, high, _options(instruction[found.end() :])) if low < high else None
-    options = _options(instruction)
-    if len(options) < 2:
-        return Scale(0, OPEN_HIGH, None) if _is_open(instruction) else None
-    values = tuple(sorted(options))
-    return Scale(values[0], values[-1], values, options)
+    reading = read_stimulus(stimulus)
+    return None if reading is None else scale_of(reading)
 
 
+def scale_of(reading: Reading) -> Scale:
+    """The scale of what was read from an instruction (``instructions.read_instruction``)."""
+    if reading.high is None:
+        return Scale(0, OPEN_HIGH, None)
+    if reading.options is None:
+        return range_scale(reading.low, reading.high, dict(reading.labels))
+    return Scale(reading.low, reading.high, reading.options, dict(reading.labels))
+
+
+_NUMBER = r"(-?\d+)"
 _DECLARED_RANGE = re.compile(rf"{_NUMBER}\s*(?:-|–|\.\.|to)\s*{_NUMBER}")
 _DECLARED_OPTION = re.compile(rf"{_NUMBER}(?:\s*=\s*(.+))?", re.DOTALL)
 _LONGEST = 10**15
@@ -142,7 +125,3 @@ def declared_scale(text: str) -> Scale:
     labels = {int(option[1]): option[2].strip() for option in given if option[2]}
     values = tuple(sorted(numbers))
     return Scale(values[0], values[-1], values, labels)
-
-
-def _options(text: str) -> dict[int, str]:
-    return {int(number): label.strip(" “”\"‘’'") for number, label in _OPTION.findall(text)}

@@ -47,6 +47,7 @@ the row (synthetic data), else null. With ``data.reasoning`` a column ``reasonin
 PAIRS: dict[str, Any] = {name: kind for name, kind in PREPARED.items() if name != "truth"} | {
     "rejected": pl.Int64,
     "rejected_participant": pl.Int64,
+    "rejected_same_stimulus": pl.Boolean,
 }
-"""A preference pair: a prepared training row, whose ``response`` is preferred, and the answer that another person gave in
-the same cell to the same stimulus."""
+"""A preference pair: a prepared training row, whose ``response`` is preferred, and another answer that another person gave
+in the same cell on the same scale: to the same stimulus if anybody did (``rejected_same_stimulus``)."""

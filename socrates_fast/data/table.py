@@ -1,182 +1,136 @@
-"""The table source: a survey export with one line a person, read as a recipe describes it.
+"""The table source: a survey file with one line a person, read as a recipe describes it.
 
-Wide columns (``rating_1_1`` .. ``rating_10_1``) become one row a repetition; the texts of the randomised
-attributes fill the stimulus template; their combination makes the condition.
+Wide columns (``rating_1_1`` .. ``rating_10_1``) become one row a repetition; the texts of the randomised attributes fill
+the stimulus template; their combination makes the condition. A file of SPSS or Stata is read by the same mapping.
 """
 
-import csv
-import difflib
-import hashlib
 from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+from operator import itemgetter
 from pathlib import Path
-from typing import Any
 
 import polars as pl
 
+from socrates_fast.data.faults import Fault, Faults, in_words
 from socrates_fast.data.scales import parse_scale
-from socrates_fast.data.schema import DEMOGRAPHIC, INTEGER_FIELDS
+from socrates_fast.data.statistics_files import StatisticsTable, is_statistics
+from socrates_fast.data.table_layout import check_columns, mapped_columns, people
+from socrates_fast.data.table_lines import TextTable
+from socrates_fast.data.table_rows import Line, LinesToRows
 from socrates_fast.errors import DataError
-from socrates_fast.recipe import PERSONA_FIELDS, Table
+from socrates_fast.recipe import Table
 
-LONGEST_NUMBER = 18
-"""Digits that fit a 64-bit integer whatever they are."""
+_BLOCK = 2048
+"""Lines that become rows at once, so that a large file is never a list of Python objects."""
 
-Line = tuple[int, dict[str, str]]
-"""Line number in the file (from 1) and the cells by column."""
+
+@dataclass(frozen=True)
+class TableRead:
+    """What a table holds, and everything that is wrong with it.
+
+    Attributes:
+        rows: see ``read_table``; also ``column``, the one that an answer (or what its stimulus lacks) is in. Empty of
+            lines that have a fault.
+        faults: what stops the work.
+        notes: what does not, but should be known.
+        repeats: lines whose person stands on an earlier line too.
+        people: lines that were read.
+        unit: what places are counted in: "line", or "row" of a file of SPSS or Stata.
+    """
+
+    rows: pl.DataFrame
+    faults: list[Fault]
+    notes: list[Fault]
+    repeats: list[Fault]
+    people: int
+    unit: str
 
 
 def read_table(path: Path, table: Table) -> pl.DataFrame:
     """Rows in SocSci210's columns (``response`` still as text), with ``low``, ``high`` and ``line``.
 
     Answers whose text is in ``answers.missing`` become null, as does a stimulus with an empty variable in it.
-    ``condition`` names the arm.
+    ``condition`` names the arm. ``sample_id`` depends on the person and the repetition alone, so that a person who stands
+    on two lines has the same ids twice, which ``data.duplicates`` decides about.
 
     Raises:
-        DataError: the file or a mapped column is missing, a line is cut, the encoding is wrong, a person has no
-            identifier, or a persona number is not a number.
+        DataError: with every fault of the file, by line and column (see ``scan_table``).
+        MissingDependency: it is a file of SPSS or Stata, and pyreadstat is not installed.
     """
-    _check_scale(table)
-    lines = list(_lines(path, table))
-    if not lines:
-        raise DataError(f"{path}: no people below the header and its {table.label_rows} label rows")
-    rows = [
-        _row(path, table, line, cells, repetition)
-        for line, cells in lines
-        for repetition in range(1, table.repetitions + 1)
-    ]
-    fit = {row["condition"] for row in rows if row["stimuli"] is not None}
-    arms = {arm: number for number, arm in enumerate(sorted(fit))}
-    for sample, row in enumerate(rows):
-        row["condition_num"] = arms.get(row["condition"])
-        row["condition"] = " / ".join(row["condition"])
-        row["sample_id"] = sample
-    extra = {name: pl.String for name in table.persona if name not in PERSONA_FIELDS}
-    demographic = pl.Struct({**{f.name: f.dtype for f in DEMOGRAPHIC.fields}, **extra})
-    return pl.DataFrame(rows, schema_overrides={"demographic": demographic, "response": pl.String})
+    found = scan_table(path, table)
+    if found.faults:
+        raise DataError(in_words(found.faults))
+    return found.rows.drop("column")
 
 
-def _lines(path: Path, table: Table) -> Iterator[Line]:
-    if not path.is_file():
-        raise DataError(f"{path.absolute()}: no such file; set data.path (or --set data.path=FILE)")
-    try:
-        with path.open(encoding=table.encoding, newline="") as file:
-            reader = csv.reader(file)
-            header = next(reader, [])
-            _check_columns(path, table, header)
-            for number, cells in enumerate(reader):
-                if number < table.label_rows:
-                    _check_label(path, table, reader.line_num, dict(zip(header, cells, strict=False)))
-                    continue
-                if not any(cells):
-                    continue
-                if len(cells) != len(header):
-                    raise DataError(
-                        f"{path}:{reader.line_num}: {len(cells)} cells where the header has {len(header)}; "
-                        f"the line is cut or a quote is not closed"
-                    )
-                yield reader.line_num, dict(zip(header, cells, strict=True))
-    except (UnicodeDecodeError, LookupError) as error:
-        raise DataError(
-            f"{path}: not readable as {table.encoding} ({error}); set data.table.encoding"
-        ) from error
-    except csv.Error as error:
-        raise DataError(f"{path}: not a CSV file ({error})") from error
+def scan_table(path: Path, table: Table) -> TableRead:
+    """The same, with what is wrong listed instead of raised.
+
+    Raises:
+        MissingDependency: it is a file of SPSS or Stata, and pyreadstat is not installed.
+    """
+    unit = "row" if is_statistics(path) else "line"
+    faults, notes, repeats = (Faults(path, unit) for _ in range(3))
+    _check_scale(table, faults)
+    mapper = LinesToRows(table, faults, notes, repeats)
+    lines = _statistics(path, table, faults, notes) if unit == "row" else _text(path, table, faults, notes)
+    parts = []
+    while block := list(islice(lines, _BLOCK)):
+        parts.append(mapper.frame(block))
+    rows = mapper.finish(parts)
+    if not mapper.people and not len(faults):
+        labels = f" and its {table.label_rows} label rows" if table.label_rows else ""
+        faults.add(None, f"no people below the header{labels}")
+    return TableRead(rows, faults.list(), notes.list(), repeats.list(), mapper.people, unit)
 
 
-def _check_label(path: Path, table: Table, line: int, cells: dict[str, str]) -> None:
-    """Refuse to step over a line that holds answers: the recipe was copied from one with label rows."""
-    answers = [cells.get(table.answers.column.format(n=n), "") for n in range(1, table.repetitions + 1)]
-    codes = {str(code) for code in table.answers.recode or range(table.answers.low, table.answers.high + 1)}
-    if any(answer in codes for answer in answers):
-        raise DataError(
-            f"{path}:{line}: this is one of the {table.label_rows} label rows that data.table.label_rows steps "
-            f"over, but it holds answers; set label_rows to the number of label rows that the file really has"
+def _text(path: Path, table: Table, faults: Faults, notes: Faults) -> Iterator[Line]:
+    text = TextTable(path, table.encoding, faults, table.delimiter)
+    columns = mapped_columns(table)
+    if not text.find_header(columns):
+        return
+    whole = check_columns(table, text.header, text.header_line, faults, notes)
+    places = [text.header.index(column) for column in columns] if whole else []
+    pick = itemgetter(*places) if len(places) > 1 else lambda cells: [cells[place] for place in places]
+    for record in people(text, table, faults):
+        if whole:
+            yield record.line, dict(zip(columns, pick(record.cells), strict=True))
+    if text.mixed_ends:
+        notes.add(
+            None,
+            "its lines end in different ways (Windows, Unix); that is understood, but was it glued together?",
         )
 
 
-def _check_scale(table: Table) -> None:
+def _statistics(path: Path, table: Table, faults: Faults, notes: Faults) -> Iterator[Line]:
+    own = table.encoding if table.encoding != Table.model_fields["encoding"].default else None
+    file = StatisticsTable(path, own, faults)
+    if not file.find_header():
+        return
+    if table.label_rows:
+        faults.add(None, f"has no label rows, but data.table.label_rows is {table.label_rows}; set it to 0")
+    if not check_columns(table, file.header, None, faults, notes):
+        return
+    columns = mapped_columns(table)
+    codes = {table.answers.column.format(n=n) for n in range(1, table.repetitions + 1)} | {table.participant}
+    labelled = [column for column in columns if column not in codes] if table.value_labels else []
+    yield from file.lines(columns, labelled)
+
+
+def _check_scale(table: Table, faults: Faults) -> None:
     """The scale that the stimulus states is the one that the answers are read on."""
     stated = parse_scale(table.stimulus)
+    low, high = table.answers.low, table.answers.high
     if stated is None:
-        raise DataError(
+        faults.add(
+            None,
             "data.table.stimulus states no scale; end it with an instruction such as 'Only return an integer "
-            f"from {table.answers.low} to {table.answers.high}, nothing else.'"
+            f"from {low} to {high}, nothing else.'",
         )
-    if (stated.low, stated.high) != (table.answers.low, table.answers.high):
-        raise DataError(
-            f"data.table.stimulus says {stated.low} to {stated.high}, data.table.answers says "
-            f"{table.answers.low} to {table.answers.high}; make them agree"
+    elif (stated.low, stated.high) != (low, high):
+        faults.add(
+            None,
+            f"data.table.stimulus says {stated.low} to {stated.high}, data.table.answers says {low} to {high}; "
+            f"make them agree",
         )
-
-
-def _check_columns(path: Path, table: Table, header: list[str]) -> None:
-    """Every mapped column is in the header."""
-    numbers = range(1, table.repetitions + 1)
-    patterns = [table.answers.column, *table.variables.values()]
-    columns = [column.column for column in table.persona.values()]
-    columns += [pattern.format(n=n) for pattern in patterns for n in numbers]
-    columns += [table.participant] if table.participant else []
-    faults = []
-    for column in dict.fromkeys(columns):
-        if column not in header:
-            near = difflib.get_close_matches(column, header, n=1)
-            faults.append(f"{path}:1: no column {column!r}" + (f" (nearest: {near[0]!r})" if near else ""))
-    if faults:
-        raise DataError("\n".join(faults))
-
-
-def _row(path: Path, table: Table, line: int, cells: dict[str, str], repetition: int) -> dict[str, Any]:
-    filled = {name: cells[column.format(n=repetition)] for name, column in table.variables.items()}
-    listed = {name: texts[repetition - 1] for name, texts in table.lists.items()}
-    answer = cells[table.answers.column.format(n=repetition)].strip()
-    return {
-        "study_id": table.study,
-        "participant": _person(path, table, line, cells),
-        "condition": tuple(filled[name] for name in table.condition),
-        "task_num": 0,
-        "demographic": _persona(path, table, line, cells),
-        # With an empty cell in it the text is none that a respondent read.
-        "stimuli": table.stimulus.format(**filled, **listed, n=repetition).strip()
-        if all(text.strip() for text in filled.values())
-        else None,
-        "response": None if answer in table.answers.missing else _recoded(answer, table),
-        "low": table.answers.low,
-        "high": table.answers.high,
-        "line": line,
-    }
-
-
-def _recoded(answer: str, table: Table) -> str:
-    """The answer after recoding; a code that the recipe does not list keeps its text, marked as not on the scale."""
-    recode = table.answers.recode
-    if not recode:
-        return answer
-    known = {str(code): str(value) for code, value in recode.items()}
-    return known.get(answer, f"code {answer}")
-
-
-def _persona(path: Path, table: Table, line: int, cells: dict[str, str]) -> dict[str, Any]:
-    persona: dict[str, Any] = dict.fromkeys(PERSONA_FIELDS)
-    for name, source in table.persona.items():
-        text: str | None = cells[source.column].strip()
-        code = text.removesuffix(".0") if text else ""  # 1.0 is how a column of 1s with gaps is often written
-        text = source.recode.get(text or "", source.recode.get(code, text)) or None
-        if text is not None and name in INTEGER_FIELDS and not text.isdecimal():
-            raise DataError(
-                f"{path}:{line}: {source.column} is {text!r}; {name} must be a whole number; "
-                f"recode it, or map it to null to leave the field out"
-            )
-        persona[name] = int(text) if text is not None and name in INTEGER_FIELDS else text
-    return persona
-
-
-def _person(path: Path, table: Table, line: int, cells: dict[str, str]) -> int:
-    """A number that depends on the person's identifier alone, so that the split does not depend on line order."""
-    if table.participant is None:
-        return line
-    name = cells[table.participant].strip()
-    if not name:
-        raise DataError(f"{path}:{line}: {table.participant} is empty; every line needs its person")
-    if name.isdecimal() and len(name) <= LONGEST_NUMBER:
-        return int(name)
-    return int.from_bytes(hashlib.blake2b(name.encode(), digest_size=8).digest(), "big") >> 1

@@ -112,7 +112,7 @@ class Predictions:
 
 
 def read_answers(rows: pl.DataFrame) -> Answers:
-    """Arrays of a prepared frame (columns of ``data.schema.PREPARED``; ``truth`` may be absent).
+    """Arrays of a prepared frame (columns of ``data.schema.PREPARED``, ``values`` written out; ``truth`` and ``open`` may be absent).
 
     Raises:
         DataError: no rows; a missing column; a row without scale or answer; ``values`` not
@@ -235,7 +235,7 @@ def _read_probabilities(frame: pl.DataFrame, column: str, shape: Ragged) -> Floa
 
 def _check_rows(rows: pl.DataFrame) -> None:
     _require_columns(
-        rows, [name for name in PREPARED if name not in ("truth", "demographic", "stimuli")], "rows"
+        rows, [name for name in PREPARED if name not in ("truth", "demographic", "stimuli", "open")], "rows"
     )
     if rows.height == 0:
         raise DataError("there are no rows to evaluate; look at the split and at the filters of the recipe")

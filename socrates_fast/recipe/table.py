@@ -44,9 +44,13 @@ class Table(Section):
     study: str
     """Name that the study gets."""
     label_rows: int = Field(0, ge=0)
-    """Lines below the header that hold labels, not people (Qualtrics: 2)."""
+    """Lines below the header that hold labels, not people (Qualtrics: 2; SPSS and Stata files: 0)."""
     encoding: str = "utf-8-sig"
-    """Text encoding of the file."""
+    """Text encoding of the file; of an SPSS or Stata file only if it is not this default and the file does not say."""
+    delimiter: str | None = Field(None, min_length=1, max_length=1)
+    """Character between the cells; null: comma, semicolon, tab or |, whichever finds the columns in the header."""
+    value_labels: bool = False
+    """SPSS, Stata: persona and variables get the texts that the file gives for its codes; answers stay codes."""
     participant: str | None = None
     """Column that identifies a person; without it a person is a line."""
     persona: dict[str, PersonaColumn]

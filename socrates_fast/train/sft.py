@@ -17,7 +17,7 @@ from typing import Any
 
 import polars as pl
 
-from socrates_fast.data.prepare import answers_of, prompts_of
+from socrates_fast.data.prepared import answers_of, prompts_of
 from socrates_fast.errors import TrainingError
 from socrates_fast.optional import need
 from socrates_fast.prompt import ChatRenderer, Example

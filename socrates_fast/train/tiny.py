@@ -6,7 +6,6 @@ studies that no recipe uses, so it knows the format and nothing of a recipe's st
 """
 
 import json
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from socrates_fast import __version__
 from socrates_fast.optional import need
 from socrates_fast.prompt import Prompt
 from socrates_fast.recipe import PromptOptions, Synthetic
-from socrates_fast.runs import atomic_folder, fingerprint
+from socrates_fast.runs import atomic_folder, cache_folder, fingerprint
 
 QWEN2_SPLIT = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}"
@@ -41,8 +40,6 @@ PROMPT = PromptOptions(system="", fields=("age", "gender", "education", "ideolog
 
 def folder() -> Path:
     """Where the built-in base lives: the user's cache folder, one folder for each version of its recipe."""
-    default = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "socrates-fast"
-    root = Path(os.environ.get("SOCRATES_FAST_CACHE") or default)
     facts = [
         SHAPE,
         VOCABULARY,
@@ -54,7 +51,7 @@ def folder() -> Path:
         PROMPT.model_dump(),
         CHATML,
     ]
-    return root / f"tiny-{fingerprint([__version__, *facts])[:12]}"
+    return cache_folder() / f"tiny-{fingerprint([__version__, *facts])[:12]}"
 
 
 def ensure(progress: Callable[[int, int, float], None] | None = None) -> Path:
@@ -80,7 +77,7 @@ def ensure(progress: Callable[[int, int, float], None] | None = None) -> Path:
 
 def _corpus() -> tuple[list[Prompt], list[int]]:
     """The pre-training prompts and answers."""
-    from socrates_fast.data.prepare import prompts_of, to_prepared
+    from socrates_fast.data.prepared import prompts_of, to_prepared
     from socrates_fast.data.synthetic import OTHER_SUBJECTS, generate
 
     survey = generate(PRETRAINING, OTHER_SUBJECTS)

@@ -4,7 +4,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from socrates_fast.data.scales import OPEN_HIGH, Scale, declared_scale, parse_scale, range_scale
+from socrates_fast.data.scales import (
+    OPEN_HIGH,
+    Scale,
+    declared_scale,
+    instruction_of,
+    parse_scale,
+    range_scale,
+)
 from socrates_fast.errors import DataError
 
 CASES = [
@@ -12,7 +19,7 @@ CASES = [
     ("Only return 1 for Yes or 2 for No, nothing else.", (1, 2), 2, {1: "Yes", 2: "No"}),
     ("Only return 1 for the first; 2 for the second, nothing else.", (1, 2), 2, {1: "the first", 2: "the second"}),
     ("Only return 1 for 'A', 2 for 'B', or 4 for 'D', nothing else.", (1, 4), 3, {1: "A", 2: "B", 4: "D"}),
-    ("Only return an integer from 1 ($0) to 9 ($45), nothing else.", (1, 9), 9, {}),
+    ("Only return an integer from 1 ($0) to 9 ($45), nothing else.", (1, 9), 9, {1: "$0", 9: "$45"}),
     ("Only return an integer from 0 to 1200 representing dollars, nothing else.", (0, 1200), 1201, {}),
     ("Only return a number from 1 to 4, where 1 = “bad” and 4 = “good”.", (1, 4), 4, {1: "bad", 4: "good"}),
     ("Only return an integer from 1 to 5 (1=low; 5=high).", (1, 5), 5, {1: "low", 5: "high"}),
@@ -149,3 +156,25 @@ def test_a_typed_scale(text: str, scale: Scale) -> None:
 def test_a_typed_scale_that_is_none(text: str) -> None:
     with pytest.raises(DataError, match="scale"):
         declared_scale(text)
+
+
+@pytest.mark.parametrize(
+    ("scale", "kind"),
+    [
+        ("1-7", "range"),
+        ("1,2,3", "range"),
+        ("1=Yes,2=No", "options"),
+        ("1,2,4", "options"),
+        ("open", "open"),
+        ("0-5000000000", "range"),
+    ],
+)
+def test_what_kind_of_scale_it_is(scale: str, kind: str) -> None:
+    assert declared_scale(scale).kind == kind
+
+
+def test_the_last_instruction_is_the_one_that_is_read() -> None:
+    text = "Only return 1 for Yes or 2 for No. Then: how much?\nOnly\nreturn an integer from 0 to 10."
+    assert instruction_of(text) == "Only\nreturn an integer from 0 to 10."
+    assert parse_scale(text) == range_scale(0, 10)
+    assert instruction_of("The shop will return only 3 of 5. Only returns from 1 to 5 count.") is None

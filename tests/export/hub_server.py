@@ -8,14 +8,15 @@ import base64
 import hashlib
 import json
 import re
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 
 import yaml
+
+from tests.local_server import Refused, serving
 
 TOKEN, OWNER = "hf_right", "anna"
 LARGE = 4096
@@ -52,14 +53,6 @@ class Hub:
     def puts(self) -> int:
         """How often a large file was sent."""
         return sum(method == "PUT" for method, _ in self.requests)
-
-
-class Refused(Exception):
-    """An answer with an error status."""
-
-    def __init__(self, status: int, message: str, **more: str) -> None:
-        super().__init__(message)
-        self.status, self.more = status, more
 
 
 def front_matter(content: str) -> dict[str, Any]:
@@ -231,14 +224,6 @@ class Handler(BaseHTTPRequestHandler):
 def running_hub() -> Iterator[Hub]:
     """A Hub on a free port of this machine, gone afterwards."""
     hub = Hub()
-    server = ThreadingHTTPServer(("127.0.0.1", 0), type("Bound", (Handler,), {"hub": hub}))
-    server.daemon_threads = True
-    hub.endpoint = f"http://127.0.0.1:{server.server_port}"
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
-    thread.start()
-    try:
+    with serving(Handler, hub=hub) as port:
+        hub.endpoint = f"http://127.0.0.1:{port}"
         yield hub
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()

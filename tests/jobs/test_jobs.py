@@ -16,7 +16,8 @@ import pytest
 
 from socrates_fast import recipes
 from socrates_fast.console import Console
-from socrates_fast.data.prepare import make_prompt, prepare, prompts_of, read_rows
+from socrates_fast.data.prepare import prepare
+from socrates_fast.data.prepared import make_prompt, prompts_of, read_prepared
 from socrates_fast.data.scales import range_scale
 from socrates_fast.errors import DataError, ScoringError, SocratesError
 from socrates_fast.evaluate.answers import read_answers, read_predictions
@@ -74,7 +75,7 @@ def test_formats_and_folders_give_the_same(job: Job, tmp_path: Path) -> None:
 def test_a_prepared_folder_gives_what_evaluate_reads(job: Job, tmp_path: Path) -> None:
     prepare(recipes.load("tiny", ["data.synthetic.people=20"]), tmp_path / "data")
     job("uniform", tmp_path / "data", tmp_path / "out")
-    answers = read_answers(read_rows(tmp_path / "data"))
+    answers = read_answers(read_prepared(tmp_path / "data").rows)
     predictions = read_predictions(answers, pl.read_parquet(tmp_path / "out/predictions.parquet"))
     np.testing.assert_allclose(
         predictions.probabilities, 1 / np.repeat(answers.shape.lengths, answers.shape.lengths)
@@ -86,7 +87,7 @@ def test_a_gguf_is_shown_what_evaluate_would_show_it(job: Job, gguf_file: Path, 
     machine = {"threads": 1}
     document = job(gguf_file, tmp_path / "data", tmp_path / "out", window=40,
                    settings={"deterministic": True}, machine=machine)  # fmt: skip
-    prompts = prompts_of(read_rows(tmp_path / "data"), PromptOptions())
+    prompts = prompts_of(read_prepared(tmp_path / "data").rows, PromptOptions())
     with GgufPredictor(gguf_file, deterministic=True, threads=1) as predictor:
         expected = predictor.predict(prompts)
     for row, one in zip(results(tmp_path / "out"), expected, strict=True):

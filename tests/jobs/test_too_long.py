@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from socrates_fast.data.prepare import make_prompt
+from socrates_fast.data.prepared import make_prompt
 from socrates_fast.data.scales import parse_scale
 from socrates_fast.errors import ScoringError
 from socrates_fast.infer.gguf_model import GgufPredictor

@@ -1,0 +1,205 @@
+"""How long it takes to prepare SocSci210, how much memory, and whether every row that ought to be left out was.
+
+Why it matters: 2.9 million rows are 9 GB of text; who holds them in memory needs a server to begin with, and who loses
+rows without counting them has other figures than everyone else.
+Method: made-up rows in the real schema, of whose every fault the maker keeps count (data_rows.py), in 17 shards. In
+processes of their own, on at most ``CORES`` processors: ``prepare`` on each share; ``prepare`` again on what is then
+there, which must do nothing; and the scales of all rows, read batch by batch as ``prepare`` reads them. Seconds begin when
+the process has imported what it needs. The rows have been written or read just before, so they come from the page cache.
+What was left out must be exactly what the maker counted, by cell and reason, and every other row must have been written (or,
+at a share, be counted as unused), or the bench fails. Memory: ``peak`` is the process's own largest resident set (VmHWM), with what it
+shares with mapped files; ``own`` (anonymous) and ``files`` (mapped) are the largest seen of each, looked at every ``POLL_S``.
+The page cache is in none of them.
+Output: one JSON record; ``--json`` prints nothing else on stdout.
+Command: socrates-fast bench data --json
+"""
+
+import os
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from socrates_bench.children import Child, memory
+from socrates_bench.data_check import checked
+from socrates_bench.data_plan import LEAST_ROWS
+from socrates_bench.data_rows import folder_of_shards, made
+from socrates_bench.demo import commit, cpu_name
+from socrates_fast.errors import SocratesError
+from socrates_fast.runs import environment
+
+CORES = 2
+POLL_S = 0.05
+SHARES = (1.0, 0.01)
+SPLITS = ("participant", "random", "condition", "task", "study")
+ASKED_SECONDS = {1.0: 360.0, 0.01: 60.0}
+"""By share, seconds of preparing all rows at most."""
+ASKED_PEAK, ASKED_MICROSECONDS = 3 * 2**30, 5.0
+"""Bytes of resident memory, and microseconds a row for its scale, at most."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to measure.
+
+    Attributes:
+        rows: of the made-up dataset.
+        shares: of the training people; each is prepared.
+        split: what stays whole.
+        keep: folder of the made-up rows, kept and used again; None for a temporary one.
+        out: folder for the prepared folders, kept; None for a temporary one.
+        seed: of the made-up rows.
+    """
+
+    rows: int
+    shares: Sequence[float] = SHARES
+    split: str = "participant"
+    keep: Path | None = None
+    out: Path | None = None
+    seed: int = 1
+
+
+def plan_of(rows: int, shares: str, split: str, keep: Path | None, out: Path | None) -> Plan:
+    """What to measure, from what a person typed.
+
+    Raises:
+        SocratesError: a share or the split is none, or there would be too few rows.
+    """
+    try:
+        parts = [float(part) for part in shares.split(",")]
+    except ValueError:
+        parts = []
+    if not parts or not all(0 < part <= 1 for part in parts):
+        raise SocratesError(f"--shares {shares}: give shares above 0 and at most 1, comma-separated (1,0.01)")
+    if split not in SPLITS:
+        raise SocratesError(f"no split {split}; choose from {', '.join(SPLITS)}")
+    if rows < LEAST_ROWS:
+        raise SocratesError(f"--rows {rows}: at least {LEAST_ROWS} are needed for studies of every design")
+    return Plan(rows, parts, split, keep, out)
+
+
+def measure(plan: Plan) -> dict[str, Any]:
+    """Measure one plan; the record.
+
+    Raises:
+        SocratesError: what was left out or written is not what ought to be.
+    """
+    load = os.getloadavg()[0]
+    with _folder(plan.keep) as source, _folder(plan.out) as out:
+        for share in plan.shares:
+            if (there := _prepared(out, share)).exists():
+                raise SocratesError(f"{there} is already there; delete it, or name another folder with --out")
+        truth = made(source, plan.rows, plan.seed, _progress)
+        shards = folder_of_shards(source)
+        prepared = {str(share): _share(plan, shards, out, share, truth) for share in plan.shares}
+        with _child(plan, shards) as child:
+            scales = child.ask(do="scales")
+    if (scales["rows"], scales["texts"]) != (truth["rows"], truth["distinct_stimuli"]):
+        raise SocratesError(
+            f"of {truth['rows']} rows and {truth['distinct_stimuli']} texts the scales of {scales} were read"
+        )
+    scales["microseconds_per_row"] = 1e6 * scales["seconds"] / scales["rows"]
+    return {
+        "bench": "data", "rows": plan.rows, "split": plan.split, "cores": min(CORES, len(os.sched_getaffinity(0))),
+        "source": {name: value for name, value in truth.items() if name != "left_out_by_cell"},
+        "prepare": prepared, "scales": scales,
+        "load_average_at_start": load, "cpu": cpu_name(), "commit": commit(), "environment": environment(),
+    }  # fmt: skip
+
+
+@contextmanager
+def _folder(kept: Path | None) -> Iterator[Path]:
+    """A folder that is kept, or a temporary one."""
+    if kept is not None:
+        yield kept.resolve()
+        return
+    with tempfile.TemporaryDirectory() as place:
+        yield Path(place) / "rows"
+
+
+def _prepared(out: Path, share: float) -> Path:
+    return out / f"share-{share:g}"
+
+
+def _child(plan: Plan, shards: Path) -> Child:
+    return Child("socrates_bench.data_child", shards=str(shards), by=plan.split, cores=CORES)
+
+
+def _share(plan: Plan, shards: Path, out: Path, share: float, truth: dict[str, Any]) -> dict[str, Any]:
+    """Prepare one share, check it, and prepare it again."""
+    folder = _prepared(out, share)
+    with _child(plan, shards) as child, _watched(child.ready["pid"]) as largest:
+        run = child.ask(do="prepare", share=share, out=str(folder))
+        peak = memory(child.ready["pid"])["peak"]
+    rows = checked(folder, truth, share, whole_people=plan.split in ("participant", "study"))
+    size, before = sum(path.stat().st_size for path in folder.iterdir()), _times(folder)
+    with _child(plan, shards) as child:
+        again = child.ask(do="prepare", share=share, out=str(folder))
+    if _times(folder) != before:
+        raise SocratesError(f"{folder}: prepared again, though nothing had changed")
+    _progress(f"share {share:g}: {run['seconds']:.1f} s, {peak / 2**20:,.0f} MiB at most")
+    return {
+        **run, "rows_per_second": truth["rows"] / run["seconds"], "threads": child.ready["threads"],
+        "import_seconds": child.ready["import_seconds"], "memory": {"peak": peak, **largest}, "bytes": size,
+        "rows": rows, "again_seconds": again["seconds"],
+    }  # fmt: skip
+
+
+def _times(folder: Path) -> dict[str, int]:
+    """When each file was last changed, nanoseconds."""
+    return {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}
+
+
+@contextmanager
+def _watched(process: int) -> Iterator[dict[str, int]]:
+    """The largest ``own`` and ``files`` memory of a process seen while the block runs, bytes."""
+    largest, done = {"own": 0, "files": 0}, threading.Event()
+
+    def watch() -> None:
+        while not done.wait(POLL_S):
+            try:
+                now = memory(process)
+            except FileNotFoundError:  # it has died; whoever asked it is told
+                return
+            largest.update({kind: max(largest[kind], now[kind]) for kind in largest})
+
+    thread = threading.Thread(target=watch)
+    thread.start()
+    try:
+        yield largest
+    finally:
+        done.set()
+        thread.join()
+
+
+def _progress(text: str) -> None:
+    print(text, file=sys.stderr)
+
+
+def print_record(record: dict[str, Any]) -> None:
+    """The record for people: each figure beside what is asked."""
+    source, scales = record["source"], record["scales"]
+    print(
+        f"{record['rows']:,} rows of {source['studies']} studies, {source['people']:,} people, {source['cells']:,} cells, "
+        f"{source['distinct_stimuli']:,} stimuli; split by {record['split']}, {record['cores']} cores"
+    )
+    for share, run in record["prepare"].items():
+        limit = ASKED_SECONDS.get(float(share))
+        asked = f"   asked of all 2,901,390 rows: at most {limit:.0f}" if limit else ""
+        print(f"share {share}")
+        print(f"  seconds             {run['seconds']:10.1f}{asked}; {run['rows_per_second']:,.0f} rows/s")
+        print(f"  peak MiB            {run['memory']['peak'] / 2**20:10,.0f}   asked: at most {ASKED_PEAK / 2**20:,.0f}; "
+              f"own {run['memory']['own'] / 2**20:,.0f}, mapped files {run['memory']['files'] / 2**20:,.0f}")  # fmt: skip
+        print(
+            f"  rows left out       {sum(run['rows']['left_out'].values()):10,}   as many as there are, cell by cell"
+        )
+        print(f"  seconds again       {run['again_seconds']:10.1f}   nothing done")
+        print(
+            f"  MiB written         {run['bytes_written'] / 2**20:10,.0f}   {run['bytes'] / 2**20:,.0f} kept"
+        )
+    print(f"us/row for its scale  {scales['microseconds_per_row']:10.2f}   asked: at most {ASKED_MICROSECONDS:g}; "
+          f"{scales['texts']:,} different texts")  # fmt: skip
