@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 
 from socrates_fast.errors import ScoringError
-from socrates_fast.infer.messages import Draws, Progress, Stats
+from socrates_fast.infer.messages import Draws, Progress, Results, Stats
 from socrates_fast.infer.predictor import Result
 
 
@@ -51,7 +51,7 @@ class Feed:
         """Report progress and the results so far; ``current`` are the prompts that are decoded next."""
         numbers = tuple(self._numbers[number] for number in current)
         computed = self._spent()[0] - self._before[0]
-        results = tuple(self._results)
+        results = Results.of(self._results)
         self._report(Progress(self._done, self._total, computed, self.asked, numbers, results))
         self._results.clear()
 

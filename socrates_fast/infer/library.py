@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from time import perf_counter
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,8 +24,8 @@ from socrates_fast.infer.plan import Limits
 from socrates_fast.infer.probe import Choice, choose
 
 _TYPE_F32 = 0
-_ENTRIES_AT_ONCE = 2**20
-"""Logits whose softmax is computed at once: what that needs stays small beside the context."""
+_ENTRIES_AT_ONCE = 2**17
+"""Logits whose softmax is computed at once: as many as a processor's cache holds."""
 
 
 class LlamaModel:
@@ -57,7 +58,7 @@ class LlamaModel:
             batch=int(self._llama.llama_n_batch(self._context)),
             outputs=sequences(chosen.batch),
         )
-        self._batch = Batch(self.limits.batch, self.limits.sequences)
+        self._batch, self._spare = (Batch(self.limits.batch, self.limits.sequences) for _ in range(2))
         self.info = self._describe(settings, chosen, layers)
         self.seconds = 0.0
         """Time spent in llama.cpp's decoding and its memory so far."""
@@ -192,15 +193,15 @@ class LlamaModel:
         """Let ``sequence`` begin with the first ``length`` tokens of sequence 0."""
         self._llama.llama_memory_seq_cp(self._memory, 0, sequence, 0, length)
 
-    def decode(
+    def prepare(
         self,
         tokens: NDArray[np.int32],
         positions: NDArray[np.int32],
         first: NDArray[np.int32],
         last: NDArray[np.int32],
         wanted: list[int],
-    ) -> None:
-        """Compute n tokens; what they attend to is in the cache or among them.
+    ) -> Any:
+        """A batch for ``decode``; of those that were prepared the last two are good.
 
         Args:
             tokens: ids; (n,).
@@ -208,14 +209,12 @@ class LlamaModel:
             first: first sequence that a token belongs to; (n,).
             last: last such sequence; (n,).
             wanted: the tokens (numbers below n) whose next-token logits will be read.
-
-        Raises:
-            ScoringError: llama.cpp refuses.
         """
         count = len(tokens)
         if count > self.limits.batch or len(wanted) > self.limits.outputs:
             raise ValueError(f"{count} tokens, {len(wanted)} outputs exceed {self.limits}")
-        batch = self._batch
+        batch, self._spare = self._spare, self._batch
+        self._batch = batch
         batch.token[:count] = tokens
         batch.position[:count] = positions
         batch.owners[:count] = owners = last - first + 1
@@ -223,15 +222,24 @@ class LlamaModel:
         batch.sequence[:count, :most] = first[:, None] + np.arange(most, dtype=np.int32)
         batch.wanted[:count] = 0
         batch.wanted[wanted] = 1
-        view = batch.view(count)
+        return batch.view(count)
+
+    def decode(self, batch: Any) -> None:
+        """Compute a prepared batch's tokens; what they attend to is in the cache or among them.
+
+        Raises:
+            ScoringError: llama.cpp refuses.
+        """
         with self._timed():
-            status = self._llama.llama_decode(self._context, view)
+            status = self._llama.llama_decode(self._context, batch)
             self._llama.llama_synchronize(self._context)
         if status != 0:
             raise ScoringError(f"llama_decode failed with code {status}: {self._log.take()}")
 
     def logits(self, count: int) -> NDArray[np.float32]:
         """The logits after the ``count`` wanted tokens of the last decode, as a copy; (count, V)."""
+        if not count:
+            return np.empty((0, self.info.vocabulary), np.float32)
         pointer = self._llama.llama_get_logits(self._context)
         return np.ctypeslib.as_array(pointer, (count, self.info.vocabulary)).copy()
 
@@ -239,23 +247,24 @@ class LlamaModel:
 def log_softmax(
     rows: NDArray[np.float32], columns: Sequence[NDArray[np.int64] | None]
 ) -> list[NDArray[np.float64]]:
-    """Log-softmax of rows of logits, (r, V), each at its columns, (c,), or at all; NaN where a row holds NaN or +inf."""
+    """Log-softmax of rows of logits, (r, V), each at its columns, (c,), or at all; NaN where a row holds NaN or +inf.
+
+    The rows are overwritten: the memory is as large as the vocabulary is.
+    """
+    picked = [
+        (row if wanted is None else row[wanted]).astype(np.float64)
+        for row, wanted in zip(rows, columns, strict=True)
+    ]
     at_once = max(1, _ENTRIES_AT_ONCE // rows.shape[1])
-    found: list[NDArray[np.float64]] = []
-    for start in range(0, len(rows), at_once):
-        found += _log_softmax(rows[start : start + at_once], columns[start : start + at_once])
-    return found
-
-
-def _log_softmax(
-    rows: NDArray[np.float32], columns: Sequence[NDArray[np.int64] | None]
-) -> list[NDArray[np.float64]]:
-    highest = rows.max(axis=1)
     with np.errstate(invalid="ignore"):  # inf - inf: the NaN is reported with the prompt's number
-        weights = rows - highest[:, None]
-        total = np.exp(weights, out=weights).sum(axis=1, dtype=np.float64)
-        shifts = highest.astype(np.float64) + np.log(total)
-        return [
-            (row if wanted is None else row[wanted]).astype(np.float64) - shift
-            for row, wanted, shift in zip(rows, columns, shifts, strict=True)
-        ]
+        shifts = [_log_sums(rows[start : start + at_once]) for start in range(0, len(rows), at_once)]
+        return [row - shift for row, shift in zip(picked, np.concatenate(shifts), strict=True)]
+
+
+def _log_sums(rows: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Logarithms of the sums of the exponentials of some rows, which are overwritten; (r,)."""
+    highest = rows.max(axis=1)
+    rows -= highest[:, None]
+    total = np.exp(rows, out=rows).sum(axis=1)
+    found: NDArray[np.float64] = np.log(total.astype(np.float64)) + highest
+    return found

@@ -2,10 +2,15 @@
 
 import pickle
 import struct
-from dataclasses import dataclass
-from typing import BinaryIO
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import BinaryIO, Self
 
-from socrates_fast.infer.predictor import Result
+import numpy as np
+from numpy.typing import NDArray
+
+from socrates_fast.errors import ScoringError
+from socrates_fast.infer.predictor import AnswerDistribution, Result
 from socrates_fast.prompt import Prompt
 
 _LENGTH = struct.Struct("<Q")
@@ -147,6 +152,57 @@ class Sample:
 
 
 @dataclass(frozen=True)
+class Results:
+    """Results by the numbers of their prompts, in a few arrays: a message of many small ones takes longer to write and read.
+
+    Attributes:
+        numbers: of the prompts that have a distribution; n of them.
+        lengths: answers of each; n of them.
+        values: of all, end to end.
+        probabilities: of all, end to end.
+        masses: answer mass, and what is unexplored, of each; n of them.
+        others: prompts without a distribution, and what they have.
+    """
+
+    numbers: tuple[int, ...] = ()
+    lengths: tuple[int, ...] = ()
+    values: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
+    probabilities: NDArray[np.float64] = field(default_factory=lambda: np.empty(0))
+    masses: tuple[tuple[float, float], ...] = ()
+    others: tuple[tuple[int, ScoringError | Draws], ...] = ()
+
+    @classmethod
+    def of(cls, results: Sequence[tuple[int, Result | Draws]]) -> Self:
+        """Some results."""
+        found = [(number, one) for number, one in results if isinstance(one, AnswerDistribution)]
+        others = tuple((number, one) for number, one in results if not isinstance(one, AnswerDistribution))
+        if not found:
+            return cls(others=others)
+        return cls(
+            tuple(number for number, _ in found),
+            tuple(len(one.values) for _, one in found),
+            np.concatenate([one.values for _, one in found]),
+            np.concatenate([one.probabilities for _, one in found]),
+            tuple((one.answer_mass, one.unexplored) for _, one in found),
+            others,
+        )
+
+    def __len__(self) -> int:
+        return len(self.numbers) + len(self.others)
+
+    def __iter__(self) -> Iterator[tuple[int, Result | Draws]]:
+        start = 0
+        for number, length, (mass, unexplored) in zip(self.numbers, self.lengths, self.masses, strict=True):
+            part = slice(start, start + length)
+            yield (
+                number,
+                AnswerDistribution(self.values[part], self.probabilities[part], mass, unexplored),
+            )
+            start += length
+        yield from self.others
+
+
+@dataclass(frozen=True)
 class Progress:
     """How far a request is.
 
@@ -164,7 +220,7 @@ class Progress:
     tokens_computed: int
     tokens_asked: int
     current: tuple[int, ...]
-    results: tuple[tuple[int, Result | Draws], ...] = ()
+    results: Results = Results()
 
 
 @dataclass(frozen=True)

@@ -10,10 +10,13 @@ speed only: any order gives right results.
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, groupby
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+FEW = 32
+"""Tokens that a group takes even when it has enough: a decode of their own would cost more."""
 BLOCK = 64
 """Tokens of a block in the deterministic mode (see ``plan_apart``): small enough to share, large enough to be quick."""
 
@@ -35,8 +38,7 @@ class Path:
     columns: Sequence[NDArray[np.int64] | None] = ()
 
 
-@dataclass(frozen=True)
-class Output:
+class Output(NamedTuple):
     """A row of next-token probabilities to read: the group's token number, the job, its node and that node's columns."""
 
     token: int
@@ -74,12 +76,21 @@ class Group:
 
 @dataclass(frozen=True)
 class Limits:
-    """What the context can take: sequences, KV cells in all, tokens and output rows in one decode."""
+    """What the context can take, and what it is best given.
+
+    Attributes:
+        sequences: most paths in a group.
+        cells: KV cells in all.
+        batch: most tokens in one decode.
+        outputs: most output rows in one decode.
+        enough: tokens at which a group takes no further path but such as add few tokens.
+    """
 
     sequences: int
     cells: int
     batch: int
     outputs: int
+    enough: int = 2**31
 
 
 def plan(paths: Iterable[Path], limits: Limits, cached: NDArray[np.int32] | None = None) -> Iterator[Group]:
@@ -95,7 +106,7 @@ def plan(paths: Iterable[Path], limits: Limits, cached: NDArray[np.int32] | None
     for path in paths:
         shared = shared_length(cached, path)
         added = len(path.tokens) - shared
-        if members and not _fits(members, new + added, limits):
+        if members and not _fits(members, added, new + added, limits):
             yield group(members)
             members, new = [], 0
         members.append((path, shared))
@@ -147,25 +158,27 @@ def shared_length(cached: NDArray[np.int32] | None, path: Path) -> int:
     return first if length and differs[first] else length
 
 
-def _fits(members: list[tuple[Path, int]], new: int, limits: Limits) -> bool:
-    """Whether one path more can join, with ``new`` tokens to compute in all: a sequence, cells, no further decode."""
+def _fits(members: list[tuple[Path, int]], added: int, new: int, limits: Limits) -> bool:
+    """Whether one path more can join, which adds ``added`` tokens to make ``new``: a sequence, cells, no further decode."""
     path, kept = members[0]
     first = len(path.tokens) - kept
     room = -(-first // limits.batch) * limits.batch  # a long first path leaves its last decode unfilled
+    if added > FEW:
+        room = min(room, limits.enough)
     return len(members) < limits.sequences and new <= room and kept + new <= limits.cells
 
 
 def group(members: list[tuple[Path, int]]) -> Group:
     """The group of some paths and how many leading tokens each shares with the one before it."""
     shared = [length for _, length in members]
-    starts = [0, *accumulate(len(path.tokens) - length for path, length in members)]
-    positions, first, last = np.empty((3, starts[-1]), np.int32)
+    added = [len(path.tokens) - length for path, length in members]
+    starts = [0, *accumulate(added)]
+    owner = np.repeat(np.arange(len(members), dtype=np.int32), added)
+    offsets = np.array(shared, np.int32) - np.array(starts[:-1], np.int32)
+    last = owner.copy()
     outputs = []
     for number, (path, length) in enumerate(members):
-        added = slice(starts[number], starts[number + 1])
-        positions[added] = np.arange(length, len(path.tokens), dtype=np.int32)
-        first[added] = last[added] = number
-        _give_to_followers(last[added], number, shared)
+        _give_to_followers(last[starts[number] : starts[number + 1]], number, shared)
         for position, node in sorted(path.outputs.items()):
             columns = path.columns[node] if path.columns else None
             outputs.append(Output(starts[number] + position - length, path.job, node, columns))
@@ -173,8 +186,8 @@ def group(members: list[tuple[Path, int]]) -> Group:
         kept=shared[0],
         cached=list(accumulate(shared, min)),
         tokens=np.concatenate([path.tokens[length:] for path, length in members]),
-        positions=positions,
-        first=first,
+        positions=np.arange(starts[-1], dtype=np.int32) + np.repeat(offsets, added),
+        first=owner,
         last=last,
         outputs=outputs,
         jobs=sorted({path.job for path, _ in members}),

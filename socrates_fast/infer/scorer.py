@@ -158,11 +158,12 @@ class Scorer:
         def tell(step: Group) -> None:
             feed.tell([jobs[number].numbers[0] for number in step.jobs])
 
-        for step, rows in self._decoder.read(paths, tell, shared):
+        for rows in self._decoder.read(paths, tell, shared):
             for row in rows:
-                jobs[row.job].rows[row.node] = row.logs
-            for number in step.jobs:
-                _finish(jobs[number], feed)
+                job = jobs[row.job]
+                job.rows[row.node] = row.logs
+                if job.trie and len(job.rows) == len(job.trie.nodes):
+                    _finish(job, job.trie, feed)
 
     # --- open scales and draws --------------------------------------------------------------------------
 
@@ -204,16 +205,13 @@ class Scorer:
             _path(0, job.ids, tail, {len(tail): at}, [columns] * len(tails)) for at, tail in enumerate(tails)
         ]
         found = {}
-        for _, rows in self._decoder.read(paths, lambda _: feed.tell(job.numbers[:1]), shared):
+        for rows in self._decoder.read(paths, lambda _: feed.tell(job.numbers[:1]), shared):
             found.update({tails[row.node]: row.logs for row in rows})
         return found
 
 
-def _finish(job: Job, feed: Feed) -> None:
+def _finish(job: Job, trie: AnswerTrie, feed: Feed) -> None:
     """Settle a job whose rows are all read."""
-    trie = job.trie
-    if trie is None or len(job.rows) < len(trie.nodes):
-        return
     result: Result
     try:
         logs = trie.log_probabilities([job.rows[node] for node in range(len(trie.nodes))])

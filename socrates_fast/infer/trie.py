@@ -10,6 +10,7 @@ A *node* here is an internal node of the trie: a token path (the root's is empty
 read, namely the probabilities of its children and, where the path itself is an answer, of the end token.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -110,10 +111,14 @@ class AnswerTrie:
         Args:
             rows: per node, log probabilities of its ``columns`` given the prompt and the node's path.
         """
-        found: NDArray[np.float64] = np.concatenate([*rows, (0.0,)])[self._factors].sum(axis=1)
+        entries = np.concatenate([*rows, _ZERO])
+        if self._factors.shape[1] == 1:
+            return entries[self._factors[:, 0]]
+        found: NDArray[np.float64] = entries[self._factors].sum(axis=1)
         return found
 
 
+_ZERO = np.zeros(1)
 NOT_NUMBERS = "the model's probabilities are not numbers (NaN); the file is damaged, or its type or the backend's overflows"
 
 
@@ -124,15 +129,16 @@ def normalised(values: NDArray[np.int64], logs: NDArray[np.float64]) -> AnswerDi
         ScoringError: the mass is zero or not a number.
     """
     highest = float(logs.max())
-    if not np.isfinite(highest):
+    if not math.isfinite(highest):
         raise ScoringError(
             "the model gives no probability at all to any answer on the scale"
-            if highest == -np.inf
+            if highest == -math.inf
             else NOT_NUMBERS
         )
     weights = np.exp(logs - highest)
-    total = weights.sum()
-    return AnswerDistribution(values, weights / total, min(float(total * np.exp(highest)), 1.0))
+    total = float(weights.sum())
+    weights /= total
+    return AnswerDistribution(values, weights, min(total * math.exp(highest), 1.0))
 
 
 def _checked_paths(answers: Mapping[int, Sequence[int]]) -> list[TokenPath]:
