@@ -80,7 +80,7 @@ def test_training_on_a_full_disk_then_resuming(
     command: Command, micro_recipe: Path, small_disk: Path
 ) -> None:
     """Room for the data, not for a checkpoint."""
-    subprocess.run(["mount", "-o", "remount,size=120k", str(small_disk)], check=True)
+    subprocess.run(["mount", "-o", "remount,size=240k", str(small_disk)], check=True)
     arguments = ("train", micro_recipe, "--out", small_disk / "run")
     refused(command(*arguments), "the disk is full", "the same command resumes")
     assert not (small_disk / "run/adapter").exists()

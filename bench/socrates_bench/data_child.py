@@ -49,14 +49,13 @@ def _prepare(shards: Path, by: str, share: float, out: str) -> dict[str, Any]:
     prepare(recipe, Path(out), said.append)
     return {
         "seconds": time.monotonic() - began, "cpu_seconds": _processor_seconds() - used,
-        "bytes_written": _written() - written, "said": said,
+        "bytes_written": _written() - written, "said": [text.replace(f"{out}/", "") for text in said],
     }  # fmt: skip
 
 
 def _scales(shards: Path) -> dict[str, Any]:
     """Read the scale of every row as ``prepare`` does, without anything else; reading the files is not counted."""
     from socrates_fast.data.scale_table import scales_of
-
     from socrates_fast.data.sources import open_files
 
     rows, read, handed, seconds = 0, 0, 0, 0.0
