@@ -9,7 +9,7 @@ READY := $(VENV)/.ready
 LLAMA_CMAKE ?= -DLLAVA_BUILD=off -DLLAMA_OPENSSL=off
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: demo test long oracle lint types check docs wheel clean
+.PHONY: demo test long oracle browser lint types check docs wheel clean
 
 demo: $(READY)
 	$(BIN)/socrates-fast demo
@@ -25,6 +25,10 @@ long: $(READY)
 # source distribution that pip downloads once.
 oracle: $(READY)
 	$(BIN)/python -m pytest -m oracle tests/export tests/infer
+
+# Looks at the report in Chromium (Debian: apt-get install chromium); skipped where there is none.
+browser: $(READY)
+	$(BIN)/python -m pytest -m browser tests/evaluate
 
 lint: $(READY)
 	$(BIN)/ruff check .

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,8 @@ from socrates_fast.runs import fingerprint, sha256_file
 if TYPE_CHECKING:
     from socrates_export.proof.comparison import Judge
     from socrates_export.release.facts import RunFacts
+    from socrates_fast.evaluate.run import Setting
+    from socrates_fast.evaluate.training import Training
 
 
 def export_files(
@@ -58,6 +61,21 @@ def export_files(
     return result.delivered
 
 
+@dataclass(frozen=True)
+class Known:
+    """What is known of a model besides its file.
+
+    Attributes:
+        training: the training side of the data, from which baselines learn.
+        fine_tuned: it was trained on those rows, so that its figures on the same people mean nothing.
+        base: predictions.parquet of the model before fine-tuning, for the same rows.
+    """
+
+    training: "Training | None" = None
+    fine_tuned: bool = False
+    base: Path | None = None
+
+
 def evaluate_model(
     model: str,
     rows: pl.DataFrame,
@@ -67,30 +85,52 @@ def evaluate_model(
     title: str,
     details: Mapping[str, Any],
     console: Console,
+    known: Known,
     more: Mapping[str, Any] | None = None,
 ) -> list[Path]:
-    """Score ``rows`` with a predictor and write predictions, metrics and report to ``out``.
+    """Score ``rows`` with a predictor and write its evaluation to ``out``.
 
     Args:
-        more: settings of the predictor that no recipe has (adapter, deterministic).
+        model: as for ``load_predictor``, or a file of predictions (``.parquet``), which is evaluated as it is.
+        known: what stands beside the figures.
+        more: settings of the predictor that no recipe has (adapter, draws).
     """
-    from socrates_fast.evaluate.run import evaluate
+    from socrates_fast.evaluate.run import evaluate, evaluate_predictions
     from socrates_fast.infer import load_predictor
     from socrates_fast.jobs.follow import Follower
 
     if Path(model).is_file():
         details = {**details, "model": {"file": Path(model).name, "sha256": sha256_file(Path(model))}}
+    setting = _setting(rows, options, title, details, known)
+    if Path(model).suffix == ".parquet":
+        return list(evaluate_predictions(rows, Path(model), out, Path(model).stem, setting).files)
     settings = options.model_dump(include={"context", "batch", "threads", "gpu_layers", "deterministic"})
     settings |= {"probe": True}
     follower = Follower(model)
     with load_predictor(model, **settings, **(more or {}), **follower.settings) as predictor:
         result = evaluate(
-            predictor, rows, lambda part: prompts_of(part, prompt), out, title=title, details=details,
-            console=console, follow=follower.to,
+            predictor, rows, lambda part: prompts_of(part, prompt), out, setting, console=console, follow=follower.to,
         )  # fmt: skip
         for note in predictor.notes:
             console.say(f"note: {note}")
     return list(result.files)
+
+
+def _setting(
+    rows: pl.DataFrame, options: Evaluate, title: str, details: Mapping[str, Any], known: Known
+) -> "Setting":
+    from socrates_fast.evaluate.predictions import Stored
+    from socrates_fast.evaluate.run import Setting
+    from socrates_fast.evaluate.summary import Beside
+
+    training = known.training
+    beside = Beside(
+        training=training.answers(options.groups) if training else None,
+        base=Stored(known.base) if known.base else None,
+        min_people=options.min_people,
+        facts={"seen_in_training": training.seen(rows)} if training and known.fine_tuned else {},
+    )
+    return Setting(title, details, options.groups, beside)
 
 
 def read_metrics(folder: Path) -> dict[str, Any]:
@@ -113,6 +153,7 @@ def evaluate_data(
     limit: int | None,
     settings: Mapping[str, Any],
     adapter: Path | None = None,
+    base: Path | None = None,
     quiet: bool = False,
 ) -> tuple[Path, dict[str, Any]]:
     """Evaluate a model on a prepared folder or a file; the folder written and its metrics.
@@ -124,6 +165,7 @@ def evaluate_data(
         limit: most rows, chosen by hash.
         settings: of the predictor, those of a recipe's ``evaluate`` among them.
         adapter: for a Hugging Face folder.
+        base: the evaluation's folder of the model before fine-tuning, on the same rows.
         quiet: show no progress.
 
     Raises:
@@ -133,7 +175,8 @@ def evaluate_data(
     known = {name: value for name, value in settings.items() if name in Evaluate.model_fields}
     more = {name: value for name, value in settings.items() if name not in known}
     options = recipes.section(Evaluate, limit=limit, **known)
-    prompt = trained_prompt(model, adapter)
+    stored = Path(model).suffix == ".parquet"  # predictions: nothing is asked
+    prompt = PromptOptions() if stored else trained_prompt(model, adapter)
     console, prepared = Console(quiet), read_prepared(data)
     if not prepared.dropped.is_empty():
         console.say(f"{data}: {prepared.dropped['rows'].sum()} rows cannot be scored:\n{prepared.faults()}")
@@ -142,12 +185,46 @@ def evaluate_data(
         [str(Path(model).resolve()), str(data.resolve()), *([str(adapter)] if adapter else [])]
     )[:8]  # file names recur over runs
     folder = out or Path("runs") / f"{Path(model).stem}-on-{data.stem}-{which}"
-    details = {"data": str(data), "prompt": prompt.model_dump(mode="json")}
+    details = {
+        "data": str(data),
+        "prompt": prompt.model_dump(mode="json"),
+        "dropped": reasons(prepared.dropped),
+    }
+    company = known_of(adapter or Path(model), data, base)
     evaluate_model(
-        model, rows, folder, options, prompt, f"{Path(model).name} on {data}", details, console,
+        model, rows, folder, options, prompt, f"{Path(model).name} on {data}", details, console, company,
         {**more, **({"adapter": adapter} if adapter else {})},
     )  # fmt: skip
     return folder, read_metrics(folder)
+
+
+def reasons(dropped: pl.DataFrame) -> dict[str, int]:
+    """Rows that were left out, by reason."""
+    counts = dropped.group_by("reason", maintain_order=True).agg(pl.col("rows").sum())
+    return {str(reason): int(rows) for reason, rows in counts.iter_rows()}
+
+
+def known_of(model: Path, data: Path, base: Path | None) -> Known:
+    """What is known of a model: the run whose file or adapter it is, else only the training side of ``data``.
+
+    Args:
+        model: its file, or its adapter's folder.
+        data: a prepared folder, or a file.
+        base: the folder of the evaluation of the model before fine-tuning.
+
+    Raises:
+        RecipeError: the run's recipe is not understood.
+    """
+    from socrates_fast.evaluate.training import Training
+
+    before = base / "predictions.parquet" if base else None
+    for folder in list(model.absolute().parents)[:3]:
+        train, recipe = folder / "data" / "train.parquet", folder / "recipe.yaml"
+        if train.is_file() and recipe.is_file():
+            tuned = "base" not in model.absolute().relative_to(folder.absolute()).parts
+            return Known(Training(train, recipes.load(str(recipe)).data.split.by), tuned, before)
+    train = data / "train.parquet"
+    return Known(Training(train) if train.is_file() else None, False, before)
 
 
 def export_run(

@@ -13,6 +13,7 @@ import typer
 
 from socrates_fast import __version__
 from socrates_fast.cli_bench import JsonOption, bench_app
+from socrates_fast.cli_compare import compare
 from socrates_fast.cli_data import RecipeArgument, SetOption, data_app
 from socrates_fast.cli_predict import OutOption, evaluate, predict
 from socrates_fast.errors import SocratesError
@@ -170,6 +171,7 @@ def verify(
 
 app.command()(predict)
 app.command()(evaluate)
+app.command()(compare)
 
 
 @recipes_app.command("ls")

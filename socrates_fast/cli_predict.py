@@ -264,6 +264,18 @@ def evaluate(
     limit: Annotated[int | None, typer.Option(min=1, help="Most rows, chosen by hash.")] = None,
     deterministic: DeterministicOption = False,
     adapter: AdapterOption = None,
+    base: Annotated[
+        Path | None,
+        typer.Option(
+            "--base",
+            metavar="EVALUATION",
+            help="Show the base model beside it: its evaluation of the same rows.",
+        ),
+    ] = None,
+    min_people: Annotated[
+        int | None,
+        typer.Option("--min-people", min=2, help="Cells with fewer people stay out of the headline; 50."),
+    ] = None,
     as_json: JsonOption = False,
     context: ContextOption = None,
     batch: BatchOption = None,
@@ -273,14 +285,14 @@ def evaluate(
     read: ReadOption = True,
     concurrency: ConcurrencyOption = None,
 ) -> None:
-    """Score MODEL on DATA's people: metrics beside baselines, predictions, and a report."""
+    """Score MODEL (or a predictions.parquet) on DATA's people: metrics beside baselines and floors, and a report."""
     from socrates_fast.actions import evaluate_data
     from socrates_fast.demo import print_metrics
 
     settings = _given(deterministic=deterministic or None, context=context, threads=threads,
-                      gpu_layers=gpu_layers, batch=batch)  # fmt: skip
+                      gpu_layers=gpu_layers, batch=batch, min_people=min_people)  # fmt: skip
     settings |= _endpoint(model, draws, read) | _calls(model, concurrency)
-    folder, metrics = evaluate_data(model, data, out, limit, settings, adapter, quiet=as_json)
+    folder, metrics = evaluate_data(model, data, out, limit, settings, adapter, base, quiet=as_json)
     if as_json:
         print(json.dumps(metrics))
     else:

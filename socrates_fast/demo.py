@@ -31,8 +31,7 @@ def print_table(name: str, evaluated: Sequence[Evaluated]) -> None:
     print(
         f"{tuned['rows']['value']} rows, {tuned['cells']['value']} cells, {tuned['studies']['value']} studies"
     )
-    for note in tuned["notes"]:
-        print(f"- {note}")
+    print_warnings(tuned)
     for one in evaluated:
         print(f"report of {one.name}: {one.folder / 'report.html'}")
 
@@ -42,4 +41,13 @@ def print_metrics(model: str, metrics: Mapping[str, Any], folder: Path) -> None:
     from rich.console import Console
 
     Console().print(comparison_table(with_baselines({Path(model).name: metrics})))
+    print_warnings(metrics)
     print(f"report: {folder / 'report.html'}")
+
+
+def print_warnings(metrics: Mapping[str, Any]) -> None:
+    """What undermines the figures, and what else a reader must know."""
+    for banner in metrics["banners"]:
+        print(f"! {banner}")
+    for note in metrics["notes"]:
+        print(f"- {note}")

@@ -19,12 +19,13 @@ def judge_by(
     Returns:
         A function of the numbers of some rows (from 0) and of their answer distributions.
     """
-    from socrates_fast.evaluate.answers import Predictions, read_answers
+    from socrates_fast.evaluate.answers import read_answers
+    from socrates_fast.evaluate.predictions import InMemory
     from socrates_fast.evaluate.summary import figure_values
 
     def judge(numbers: Sequence[int], distributions: Sequence[AnswerDistribution]) -> Mapping[str, float]:
         probabilities = np.concatenate([one.probabilities for one in distributions])
         mass = np.array([one.answer_mass for one in distributions])
-        return figure_values(read_answers(rows[list(numbers)]), Predictions(probabilities, mass))
+        return figure_values(read_answers(rows[list(numbers)]), InMemory(probabilities, mass))
 
     return judge

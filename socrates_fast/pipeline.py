@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,13 +17,14 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from socrates_fast import __version__, recipes
-from socrates_fast.actions import evaluate_model, export_files, read_metrics
+from socrates_fast.actions import Known, evaluate_model, export_files, read_metrics, reasons
 from socrates_fast.console import Console
 from socrates_fast.data.facts import Facts
 from socrates_fast.data.prepare import FACTS, rows_key, write_card, write_rows
 from socrates_fast.data.prepared import prompts_of, scorable
 from socrates_fast.data.splits import sample_rows
 from socrates_fast.errors import ModelError, RecipeError, SocratesError
+from socrates_fast.evaluate.training import Training
 from socrates_fast.infer.hub import downloaded, is_hub_id
 from socrates_fast.judge import judge_by
 from socrates_fast.prompt import Prompt
@@ -269,12 +270,12 @@ class Pipeline:
     def evaluate(self) -> list[Evaluated]:
         """Evaluations of the fine-tuned model and, if the recipe says so, of the base model."""
         self.export()
-        results = [self._evaluated("evaluate", "fine-tuned", self.model_file, "evaluation")]
-        if self.recipe.evaluate.base:
-            model = self.export_base() / f"base-{self.recipe.evaluate.quantisation}.gguf"
-            results.append(self._evaluated("evaluate base", "base", model, "evaluation/base"))
+        before: list[Evaluated] = []
+        if self.recipe.evaluate.base:  # first: the fine-tuned model is shown beside it
+            before = [self._evaluated("evaluate base", "base", self.base_file, "evaluation/base")]
+        tuned = self._evaluated("evaluate", "fine-tuned", self.model_file, "evaluation")
         refresh_card(self)
-        return results
+        return [tuned, *before]
 
     @property
     def model_file(self) -> Path:
@@ -282,10 +283,16 @@ class Pipeline:
         name = f"{self.recipe.name}-{self.recipe.evaluate.quantisation}.gguf"
         return self.run.folder / "gguf" / name
 
+    @property
+    def base_file(self) -> Path:
+        """The base model's GGUF, made if it is not there."""
+        return self.export_base() / f"base-{self.recipe.evaluate.quantisation}.gguf"
+
     def evaluation_key(self, model: Path) -> str:
         """What an evaluation of ``model`` depends on."""
         options = [self.recipe.name, self.recipe.evaluate.model_dump(), self.recipe.prompt.model_dump()]
-        return fingerprint([self._data_key, sha256_file(model), options])
+        beside = self._base_facts if self.recipe.evaluate.base else None
+        return fingerprint([self._data_key, sha256_file(model), options, beside, __version__])
 
     def _evaluated(self, stage: str, name: str, model: Path, folder: str) -> Evaluated:
         out = self.run.folder / folder
@@ -294,18 +301,19 @@ class Pipeline:
             recipe = self.recipe
             rows = sample_rows(scorable(self.rows("test")), recipe.evaluate.limit, recipe.data.split.seed)
             details = {"dropped": self._dropped(), "recipe": recipe.model_dump(mode="json")}
-            title = f"{recipe.name}: {name}"
-            return evaluate_model(str(model), rows, out, recipe.evaluate, recipe.prompt, title,
-                                  details, self.console)  # fmt: skip
+            tuned = name != "base"
+            known = Known(Training(self.data / "train.parquet", recipe.data.split.by), tuned)
+            if tuned and recipe.evaluate.base:
+                known = replace(known, base=self.run.folder / "evaluation" / "base" / "predictions.parquet")
+            return evaluate_model(str(model), rows, out, recipe.evaluate, recipe.prompt, f"{recipe.name}: {name}",
+                                  details, self.console, known)  # fmt: skip
 
         self._stage(stage, self.evaluation_key(model), work)
         return Evaluated(name, out, read_metrics(out))
 
     def _dropped(self) -> dict[str, int]:
         """Rows left out, by reason."""
-        dropped = Facts.read(self.data / FACTS).dropped
-        counts = dropped.group_by("reason", maintain_order=True).agg(pl.col("rows").sum())
-        return {str(reason): int(rows) for reason, rows in counts.iter_rows()}
+        return reasons(Facts.read(self.data / FACTS).dropped)
 
 
 def _losses(logs: Mapping[str, float]) -> str:

@@ -12,7 +12,7 @@ from gguf import GGUFReader
 
 from socrates_fast.data.prepare import prepare_rows
 from socrates_fast.data.prepared import prompts_of, scorable
-from socrates_fast.evaluate.run import evaluate
+from socrates_fast.evaluate.run import Setting, evaluate
 from socrates_fast.infer.gguf_model import GgufPredictor
 from socrates_fast.infer.header import read_header
 from socrates_fast.judge import judge_by
@@ -211,7 +211,7 @@ def test_the_judge_computes_what_metrics_json_says(files: Path, tmp_path: Path) 
 
         chosen = [3, 4, 5, 20, 39]
         distributions = predictor.predict(prompts(rows[chosen]))
-        found = evaluate(predictor, rows[chosen], prompts, tmp_path, title="", details={})
+        found = evaluate(predictor, rows[chosen], prompts, tmp_path, Setting("", report=False))
     judged = judge_by(rows)(chosen, distributions)
     assert {"wasserstein.stated", "wasserstein.truth", "accuracy", "mae", "answer_mass"} <= judged.keys()
     for name, value in judged.items():

@@ -78,22 +78,12 @@ def read_prepared(path: Path, side: str = "test") -> Prepared:
     prepared = to_prepared(source.read(), data)
     if prepared.rows.is_empty():
         raise DataError(f"{path}: no usable row:\n{prepared.faults()}")
-    return Prepared(with_values(prepared.rows), prepared.dropped)
+    return prepared
 
 
 def scorable(rows: pl.DataFrame) -> pl.DataFrame:
-    """Those prepared rows whose answers can be scored, with their ``values``: no open scale, no answer off its scale."""
-    data = Data(source="synthetic", duplicates="keep")
-    return with_values(to_prepared(rows, data).rows) if rows.height else rows
-
-
-def with_values(rows: pl.DataFrame) -> pl.DataFrame:
-    """Prepared rows with ``values`` written out where they are every integer from ``low`` to ``high``."""
-    scales = rows.filter(pl.col("values").is_null() & ~pl.col("open")).select("low", "high").unique()
-    every = [range_scale(low, high).values for low, high in scales.iter_rows()]
-    table = scales.with_columns(_every=pl.Series(every, dtype=PREPARED["values"]), open=pl.lit(False))
-    joined = rows.join(table, on=["low", "high", "open"], how="left", maintain_order="left")
-    return joined.with_columns(values=pl.coalesce("values", "_every")).drop("_every")
+    """Those prepared rows whose answers can be scored: no open scale, no answer off its scale."""
+    return to_prepared(rows, Data(source="synthetic", duplicates="keep")).rows if rows.height else rows
 
 
 def prompts_of(rows: pl.DataFrame, options: PromptOptions) -> list[Prompt]:

@@ -1,20 +1,23 @@
-"""A prepared frame as arrays: people's answers by row and by cell, and the predictions for them.
+"""A prepared frame as arrays: people's answers by row and by cell.
 
-Everything that would make the figures wrong without anyone noticing is refused here: rows without a
-scale, a scale that differs inside a cell, predictions for other rows or on other answers,
-probabilities that are none.
+Everything that would make the figures wrong without anyone noticing is refused here: rows without a scale, a scale
+that differs inside a cell (``leave_out_mixed`` takes such cells out first), rows that occur twice.
 """
 
-from dataclasses import dataclass
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import pairwise
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
 from socrates_fast.data.schema import CELL, PREPARED
 from socrates_fast.errors import DataError
-from socrates_fast.evaluate.ragged import Floats, Ints, Ragged
+from socrates_fast.evaluate.groups import Grouping, read_groups
+from socrates_fast.evaluate.numbers import any_twice, differs, key_of, numbered
+from socrates_fast.evaluate.ragged import Bools, Floats, Ints, Ragged, weighted_count
 
 KEYS = (*CELL, "participant", "sample_id")
 """What identifies a row, in prepared frames and in predictions."""
@@ -23,6 +26,7 @@ SUM_TOLERANCE = 1e-4
 """Probabilities whose sum is further than this from 1 are refused; nearer ones are normalised."""
 
 _SCALE = ("low", "high", "values")
+_UNUSED = ("truth", "demographic", "stimuli", "open")
 
 
 @dataclass(frozen=True)
@@ -43,9 +47,9 @@ class Cells:
         study: index into ``Answers.studies``; shape (c,).
         people: number of human answers; shape (c,).
         low: stated smallest answer; shape (c,).
-        span: stated range, high - low; shape (c,).
-        shape: how many allowed answers each cell has.
-        values: the allowed answers of all cells end to end, ascending within a cell; shape (s,).
+        span: stated range, high - low, above 0; shape (c,).
+        scale: index into ``scales``; shape (c,).
+        scales: the different lists of allowed answers, each ascending.
         human: what people answered.
     """
 
@@ -54,9 +58,53 @@ class Cells:
     people: Ints
     low: Floats
     span: Floats
-    shape: Ragged
-    values: Floats
+    scale: Ints
+    scales: tuple[Floats, ...]
     human: HumanAnswers
+
+    @cached_property
+    def shape(self) -> Ragged:
+        """How many allowed answers each cell has."""
+        return Ragged(np.array([len(scale) for scale in self.scales], np.int64)[self.scale])
+
+    @cached_property
+    def values(self) -> Floats:
+        """The allowed answers of all cells end to end, ascending within a cell; shape (s,)."""
+        return np.concatenate([self.scales[scale] for scale in self.scale])
+
+    @cached_property
+    def observed(self) -> tuple[Floats, Floats]:
+        """Smallest and largest answer that people gave in each cell; each (c,)."""
+        first = np.searchsorted(self.human.cell, np.arange(len(self.people)))
+        last = np.searchsorted(self.human.cell, np.arange(len(self.people)), side="right") - 1
+        return self.human.answer[first], self.human.answer[last]
+
+    @cached_property
+    def on_scale(self) -> tuple[Bools, Ints]:
+        """Of each distinct answer whether it is an allowed one, and which of ``values`` that is; each (h,)."""
+        human, found, place = (
+            self.human,
+            np.zeros(len(self.human.cell), bool),
+            np.zeros(len(self.human.cell), np.int64),
+        )
+        kinds = self.scale[human.cell]
+        for number, values in enumerate(self.scales):
+            chosen = np.flatnonzero(kinds == number)
+            index = np.searchsorted(values, human.answer[chosen]).clip(max=len(values) - 1)
+            found[chosen] = values[index] == human.answer[chosen]
+            place[chosen] = self.shape.starts[human.cell[chosen]] + index
+        return found, place
+
+    @cached_property
+    def counts(self) -> Floats:
+        """How many people gave each allowed answer; shape (s,)."""
+        allowed, place = self.on_scale
+        return weighted_count(place[allowed], self.human.count[allowed].astype(np.float64), len(self.values))
+
+    def of_people(self, count: Ints) -> "Cells":
+        """The same cells as answered by some of the people: how often each of ``human``'s answers was given; (h,)."""
+        people = weighted_count(self.human.cell, count.astype(np.float64), len(self.people)).astype(np.int64)
+        return replace(self, people=people, human=replace(self.human, count=count))
 
 
 @dataclass(frozen=True)
@@ -66,228 +114,216 @@ class Answers:
     Attributes:
         keys: the columns of ``KEYS``; one line a row.
         studies: names of the studies, sorted.
-        study: index into ``studies``; shape (n,).
         cell: index into ``cells``; shape (n,).
         response: the human answer; shape (n,).
-        low: stated smallest answer; shape (n,).
-        span: stated range, high - low, above 0; shape (n,).
-        shape: how many allowed answers each row has.
-        values: the allowed answers of all rows end to end, ascending within a row; shape (m,).
-        truth: their true probabilities, shape (m,); None unless every row has them.
+        given: which of the cells' distinct answers (``cells.human``) that is; shape (n,).
+        truth: true probabilities of the allowed answers, of all rows end to end; None unless every row has them.
         rows_with_truth: number of rows that have them.
         cells: the same answers by cell.
+        groups: who the rows' people are, by demographic field.
     """
 
     keys: pl.DataFrame
     studies: tuple[str, ...]
-    study: Ints
     cell: Ints
     response: Floats
-    low: Floats
-    span: Floats
-    shape: Ragged
-    values: Floats
+    given: Ints
     truth: Floats | None
     rows_with_truth: int
     cells: Cells
+    groups: dict[str, Grouping]
+
+    @property
+    def height(self) -> int:
+        """Number of rows, n."""
+        return len(self.cell)
 
     @cached_property
-    def support(self) -> Ints:
-        """Which entry of ``cells.values`` each entry of ``values`` is; shape (m,)."""
-        starts = self.cells.shape.starts[self.cell]
-        return starts[self.shape.owner] + self.shape.offsets
+    def sha256(self) -> str:
+        """What identifies rows, answers and scales, whatever the rows' order."""
+        order = np.lexsort((self.keys["sample_id"].to_numpy(), self.cell))
+        digest = hashlib.sha256(self.cells.keys.write_csv().encode())
+        for column in (
+            self.cell,
+            self.response,
+            self.keys["sample_id"].to_numpy(),
+            self.keys["participant"].to_numpy(),
+        ):
+            digest.update(np.ascontiguousarray(column[order]).tobytes())
+        for part in (self.cells.low, self.cells.span, self.cells.values):
+            digest.update(part.tobytes())
+        return digest.hexdigest()
+
+    @cached_property
+    def shape(self) -> Ragged:
+        """How many allowed answers each row has."""
+        return Ragged(self.cells.shape.lengths[self.cell])
 
 
-@dataclass(frozen=True)
-class Predictions:
-    """Predicted distributions on the values of ``Answers``.
+def read_answers(rows: pl.DataFrame, groups: Sequence[str] = ()) -> Answers:
+    """Arrays of a prepared frame (columns of ``data.schema.PREPARED``; those of ``_UNUSED`` may be absent).
 
-    Attributes:
-        probabilities: of ``Answers.values``, summing to 1 in each row; shape (m,).
-        answer_mass: probability of answering on the scale at all; shape (n,).
-    """
-
-    probabilities: Floats
-    answer_mass: Floats
-
-
-def read_answers(rows: pl.DataFrame) -> Answers:
-    """Arrays of a prepared frame (columns of ``data.schema.PREPARED``, ``values`` written out; ``truth`` and ``open`` may be absent).
+    Args:
+        rows: ``values`` is null where every integer from ``low`` to ``high`` is allowed.
+        groups: fields of ``demographic`` whose levels are told apart.
 
     Raises:
-        DataError: no rows; a missing column; a row without scale or answer; ``values`` not
-            ascending; two different scales in one cell.
+        DataError: no rows; a missing column; a row without scale or answer; ``values`` not ascending; two different
+            scales in one cell.
     """
-    _check_rows(rows)
-    cells = rows.select(*CELL, *_SCALE).unique().sort(CELL)
-    _check_one_scale(cells)
-    index = rows.select(CELL).join(
-        cells.select(CELL).with_row_index("cell"), on=CELL, how="left", maintain_order="left"
-    )
-    cell = index["cell"].to_numpy().astype(np.int64)
-    studies = cells["study_id"].unique().sort()
-    study_of_cell = np.searchsorted(studies.to_numpy(), cells["study_id"].to_numpy())
-    shape, values = _lists(rows["values"])
-    _check_ascending(rows, shape, values)
-    response = _floats(rows["response"])
+    check_rows(rows)
+    cell, first, mixed = _by_cell(rows)
+    cells = rows.select(*CELL, *_SCALE)[first]
+    if mixed.any():
+        raise DataError(
+            f"rows: {cell_name(cells.select(CELL).row(int(np.argmax(mixed))))} has different scales; the answers of a cell "
+            "must share one scale, so give each scale its own task_num"
+        )
+    response = floats(rows["response"])
+    given, people = numbered(key_of(rows.select(pl.Series("cell", cell), "response"), ("cell", "response")))
+    human = HumanAnswers(cell[people], response[people], np.bincount(given))
+    read = _read_cells(cells, human)
     with_truth = rows["truth"].count() if "truth" in rows.columns else 0
+    truth = None
+    if with_truth == rows.height:
+        truth = read_probabilities(rows, "truth", Ragged(read.shape.lengths[cell]))
     return Answers(
-        keys=rows.select(KEYS),
-        studies=tuple(studies),
-        study=study_of_cell[cell],
-        cell=cell,
-        response=response,
-        low=_floats(rows["low"]),
-        span=_floats(rows["high"] - rows["low"]),
-        shape=shape,
-        values=values,
-        truth=_read_probabilities(rows, "truth", shape) if with_truth == rows.height else None,
-        rows_with_truth=with_truth,
-        cells=_read_cells(cells, study_of_cell, cell, response),
-    )
+        keys=rows.select(KEYS), studies=tuple(cells["study_id"].unique().sort()), cell=cell, response=response, given=given,
+        truth=truth, rows_with_truth=with_truth, cells=read, groups=read_groups(rows, groups),
+    )  # fmt: skip
 
 
-def _read_cells(cells: pl.DataFrame, study: Ints, cell: Ints, response: Floats) -> Cells:
-    given = (
-        pl.DataFrame({"cell": cell, "answer": response})
-        .group_by("cell", "answer")
-        .agg(pl.len().cast(pl.Int64).alias("count"))
-        .sort("cell", "answer")
-    )
-    human = HumanAnswers(*(given[name].to_numpy() for name in ("cell", "answer", "count")))
-    shape, values = _lists(cells["values"])
+def leave_out_mixed(rows: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """The rows of cells with one scale; and the other cells, with their number of ``rows``.
+
+    People who were asked on different scales have no common distribution: such a cell is two questions.
+    """
+    cell, first, mixed = _by_cell(rows)
+    people = np.bincount(cell, minlength=len(first))[mixed]
+    left_out = rows.select(CELL)[first[mixed]].with_columns(rows=pl.Series(people))
+    return (rows.filter(~mixed[cell]) if mixed.any() else rows), left_out
+
+
+def _by_cell(rows: pl.DataFrame) -> tuple[Ints, Ints, Bools]:
+    """The cell of each row, (n,), numbered in their order; of each cell the first row and if it has several scales, (c,)."""
+    cell, first = numbered(key_of(rows, CELL))
+    mixed = np.zeros(len(first), bool)
+    for name in _SCALE:
+        mixed |= differs(rows[name], cell, first)
+    return cell, first, mixed
+
+
+def _read_cells(cells: pl.DataFrame, human: HumanAnswers) -> Cells:
+    scale, scales = _read_scales(cells)
+    studies = cells["study_id"].unique().sort()
     return Cells(
         keys=cells.select(CELL),
-        study=study,
-        people=np.bincount(cell, minlength=cells.height),
-        low=_floats(cells["low"]),
-        span=_floats(cells["high"] - cells["low"]),
-        shape=shape,
-        values=values,
+        study=np.searchsorted(studies.to_numpy(), cells["study_id"].to_numpy()),
+        people=weighted_count(human.cell, human.count.astype(np.float64), cells.height).astype(np.int64),
+        low=floats(cells["low"]),
+        span=floats(cells["high"] - cells["low"]),
+        scale=scale,
+        scales=scales,
         human=human,
     )
 
 
-def read_predictions(answers: Answers, predictions: pl.DataFrame) -> Predictions:
-    """Arrays of predictions, in the order of ``answers``.
+def _read_scales(cells: pl.DataFrame) -> tuple[Ints, tuple[Floats, ...]]:
+    """Which of the different scales each cell has, and their answers."""
+    known: dict[tuple[int, ...], int] = {}
+    stated: dict[tuple[int, ...], int] = {}
+    scale = []
+    for *key, low, high, values in cells.select(*CELL, *_SCALE).iter_rows():
+        said = (low, high, *(values or ()))
+        if said not in stated:
+            allowed = tuple(range(low, high + 1) if values is None else values)
+            if any(later <= earlier for earlier, later in pairwise(allowed)):
+                raise DataError(
+                    f"rows: the allowed answers (values) of {cell_name(key)} are not in ascending order"
+                )
+            stated[said] = known.setdefault(allowed, len(known))
+        scale.append(stated[said])
+    return np.array(scale, np.int64), tuple(np.array(allowed, np.float64) for allowed in known)
 
-    Args:
-        answers: the rows that were to be predicted.
-        predictions: columns ``KEYS``, ``values``, ``probabilities``, ``answer_mass``; in any order
-            of rows.
+
+def read_probabilities(frame: pl.DataFrame, column: str, shape: Ragged) -> Floats:
+    """A column of probabilities as one array, normalised.
 
     Raises:
-        DataError: predictions for other rows, twice for one row, on other answers than the row
-            allows, or whose probabilities are negative, not finite or do not sum to 1.
+        DataError: another number of them than ``shape`` says, or no probabilities.
     """
-    _require_columns(predictions, (*KEYS, "values", "probabilities", "answer_mass"), "predictions")
-    ordered = _in_order_of(answers.keys, predictions)
-    shape, values = _lists(ordered["values"])
-    same = np.array_equal(shape.lengths, answers.shape.lengths) and np.array_equal(values, answers.values)
-    if not same:
-        raise DataError(
-            f"predictions: {_first_other_scale(answers, shape, values)} was predicted on other "
-            "answers than its question allows; predict again from the rows that are evaluated"
-        )
-    mass = _floats(ordered["answer_mass"])
-    _refuse(ordered, ~((mass >= 0) & (mass <= 1 + SUM_TOLERANCE)), "an answer mass outside 0..1")
-    probabilities = _read_probabilities(ordered, "probabilities", shape)
-    return Predictions(probabilities, mass)
-
-
-def _in_order_of(keys: pl.DataFrame, predictions: pl.DataFrame) -> pl.DataFrame:
-    """The predictions of ``keys``, in the order of ``keys``."""
-    if predictions.select(KEYS).equals(keys):
-        return predictions
-    if predictions.select(KEYS).is_duplicated().any():
-        raise DataError("predictions: some rows were predicted more than once; predict again")
-    missing = keys.join(predictions, on=KEYS, how="anti", nulls_equal=True)
-    strange = predictions.join(keys, on=KEYS, how="anti", nulls_equal=True)
-    if missing.height or strange.height:
-        example = _name(missing if missing.height else strange, 0)
-        raise DataError(
-            f"predictions: they belong to other rows: {missing.height} rows are not predicted "
-            f"and {strange.height} predictions have no row (for example {example}); predict the "
-            "rows that are evaluated"
-        )
-    return keys.join(predictions, on=KEYS, how="left", maintain_order="left", nulls_equal=True)
-
-
-def _first_other_scale(answers: Answers, shape: Ragged, values: Floats) -> str:
-    differs = shape.lengths != answers.shape.lengths
-    if not differs.any():
-        differs[answers.shape.owner[values != answers.values]] = True
-    return _name(answers.keys, int(np.argmax(differs)))
-
-
-def _read_probabilities(frame: pl.DataFrame, column: str, shape: Ragged) -> Floats:
-    """A column of probabilities as one array, normalised."""
     lengths = frame[column].list.len().fill_null(0).to_numpy()
-    _refuse(frame, lengths != shape.lengths, f"another number of {column} than of allowed answers")
-    _, probabilities = _lists(frame[column])
+    refuse(frame, lengths != shape.lengths, f"another number of {column} than of allowed answers")
+    probabilities = floats(frame[column].list.explode())
     bad = ~(np.isfinite(probabilities) & (probabilities >= 0))
-    rows_with_bad = np.bincount(shape.owner[bad], minlength=frame.height) > 0
-    _refuse(frame, rows_with_bad, f"{column} that are negative or not a number")
+    if bad.any():
+        refuse(
+            frame,
+            np.bincount(shape.owner[bad], minlength=frame.height) > 0,
+            f"{column} that are negative or not a number",
+        )
     total = shape.total(probabilities)
-    _refuse(frame, np.abs(total - 1) > SUM_TOLERANCE, f"{column} that do not sum to 1")
-    return probabilities / total[shape.owner]
+    refuse(frame, np.abs(total - 1) > SUM_TOLERANCE, f"{column} that do not sum to 1")
+    return probabilities / np.repeat(total, shape.lengths)
 
 
-def _check_rows(rows: pl.DataFrame) -> None:
-    _require_columns(
-        rows, [name for name in PREPARED if name not in ("truth", "demographic", "stimuli", "open")], "rows"
-    )
+def check_rows(rows: pl.DataFrame) -> None:
+    """Refuse rows that cannot be evaluated.
+
+    Raises:
+        DataError: with the first of them.
+    """
+    require_columns(rows, [name for name in PREPARED if name not in _UNUSED], "rows")
     if rows.height == 0:
         raise DataError("there are no rows to evaluate; look at the split and at the filters of the recipe")
-    _refuse(rows, rows["response"].is_null().to_numpy(), "no answer (response is null)")
-    no_values = rows["values"].list.len().fill_null(0).to_numpy() == 0
-    _refuse(rows, no_values, "no list of allowed answers (values is null or empty)")
-    narrow = (rows["high"] <= rows["low"]).fill_null(True).to_numpy()
-    _refuse(rows, narrow, "a stated range without width (low must be below high)")
-    if rows.select("study_id", "sample_id").is_duplicated().any():
+    refuse(rows, rows["response"].is_null().to_numpy(), "no answer (response is null)")
+    unscaled = (rows["low"].is_null() | rows["high"].is_null()).to_numpy()
+    if "open" in rows.columns:
+        unscaled = unscaled | rows["open"].fill_null(False).to_numpy()
+    empty = (rows["values"].list.len() == 0).fill_null(False).to_numpy()
+    refuse(rows, unscaled | empty, "no list of allowed answers (an open question, or values is empty)")
+    refuse(
+        rows,
+        (rows["high"] <= rows["low"]).to_numpy(),
+        "a stated range without width (low must be below high)",
+    )
+    if any_twice(key_of(rows, ("study_id", "sample_id"))):
         raise DataError("rows: (study_id, sample_id) must name one row, and some occur more than once")
 
 
-def _check_one_scale(cells: pl.DataFrame) -> None:
-    twice = cells.filter(cells.select(CELL).is_duplicated())
-    if twice.height:
-        first = twice.row(0, named=True)
-        raise DataError(
-            f"rows: study {first['study_id']}, condition {first['condition_num']}, task "
-            f"{first['task_num']} has different scales; the answers of a cell must share one "
-            "scale, so give each scale its own task_num"
-        )
+def require_columns(frame: pl.DataFrame, names: Sequence[str], what: str) -> None:
+    """Refuse a frame that lacks columns.
 
-
-def _check_ascending(rows: pl.DataFrame, shape: Ragged, values: Floats) -> None:
-    falls = np.flatnonzero((np.diff(values) <= 0) & (np.diff(shape.owner) == 0))
-    if len(falls):
-        name = _name(rows, int(shape.owner[falls[0]]))
-        raise DataError(f"rows: the allowed answers (values) of {name} are not in ascending order")
-
-
-def _require_columns(frame: pl.DataFrame, names: list[str] | tuple[str, ...], what: str) -> None:
+    Raises:
+        DataError: with those that are missing.
+    """
     missing = [name for name in names if name not in frame.columns]
     if missing:
         raise DataError(f"{what}: missing column(s) {', '.join(missing)}; found {', '.join(frame.columns)}")
 
 
-def _refuse(frame: pl.DataFrame, bad: NDArray[np.bool_], fault: str) -> None:
-    """Raise if any row is bad, with their number and the first one's name."""
+def refuse(frame: pl.DataFrame, bad: Bools, fault: str) -> None:
+    """Refuse rows if any is bad.
+
+    Raises:
+        DataError: with their number and the first one's name.
+    """
     if bad.any():
         raise DataError(
-            f"{int(bad.sum())} row(s) have {fault}; the first is {_name(frame, int(np.argmax(bad)))}"
+            f"{int(bad.sum())} row(s) have {fault}; the first is {row_name(frame, int(np.argmax(bad)))}"
         )
 
 
-def _name(frame: pl.DataFrame, row: int) -> str:
+def row_name(frame: pl.DataFrame, row: int) -> str:
+    """What people call a row."""
     return f"study {frame['study_id'][row]}, sample {frame['sample_id'][row]}"
 
 
-def _lists(column: pl.Series) -> tuple[Ragged, Floats]:
-    """A column of non-empty lists as a shape and their entries end to end."""
-    return Ragged(column.list.len().to_numpy().astype(np.int64)), _floats(column.list.explode())
+def cell_name(key: Sequence[object]) -> str:
+    """What people call a cell; ``key`` holds the columns of ``CELL``."""
+    return f"study {key[0]}, condition {key[1]}, task {key[2]}"
 
 
-def _floats(column: pl.Series) -> Floats:
+def floats(column: pl.Series) -> Floats:
+    """A column of numbers as float64."""
     return column.cast(pl.Float64).to_numpy()

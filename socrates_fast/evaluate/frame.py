@@ -24,12 +24,16 @@ def predictions_frame(
         probabilities: of ``values``; shape (m,).
         answer_mass: shape (n,).
     """
+    mean, median = np.empty(keys.height), np.empty(keys.height)
+    for rows, entries in shape.by_length():
+        mean[rows] = expected_answer(values[entries], probabilities[entries])
+        median[rows] = median_answer(values[entries], probabilities[entries])
     return keys.with_columns(
         values=_lists(shape, values.astype(np.int64)),
         probabilities=_lists(shape, probabilities),
         answer_mass=pl.Series(answer_mass, dtype=pl.Float64),
-        mean=pl.Series(expected_answer(values, probabilities, shape)),
-        median=pl.Series(median_answer(values, probabilities, shape)).cast(pl.Int64),
+        mean=pl.Series(mean),
+        median=pl.Series(median).cast(pl.Int64),
     )
 
 

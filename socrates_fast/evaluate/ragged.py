@@ -1,5 +1,6 @@
 """Lists of different lengths laid end to end, so that numpy works on all of them at once."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -8,6 +9,7 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
+Bools = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,12 @@ class Ragged:
     def total(self, entries: Floats) -> Floats:
         """Sum of each list; (m,) to (n,)."""
         return np.add.reduceat(entries, self.starts)
+
+    def by_length(self) -> Iterator[tuple[Ints, Ints]]:
+        """For each length k, which lists have it, (u,), and where their entries stand, (u, k)."""
+        for length in np.unique(self.lengths):
+            lists = np.flatnonzero(self.lengths == length)
+            yield lists, self.starts[lists, None] + np.arange(length)
 
 
 def weighted_count(group: Ints, weight: Floats, groups: int) -> Floats:

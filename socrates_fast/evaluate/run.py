@@ -1,7 +1,7 @@
-"""Predict rows, compute the figures, write predictions.parquet, metrics.json and report.html."""
+"""Predict rows, compute the figures, write predictions.parquet, metrics.json, the report and what ``compare`` needs."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,16 +10,23 @@ import polars as pl
 
 from socrates_fast.console import Console, Rows
 from socrates_fast.errors import ScoringError
-from socrates_fast.evaluate.answers import KEYS, Answers, read_answers, read_predictions
+from socrates_fast.evaluate.answers import KEYS, Answers, check_rows, leave_out_mixed, read_answers
 from socrates_fast.evaluate.frame import predictions_frame
+from socrates_fast.evaluate.predictions import Predictions, Stored
 from socrates_fast.evaluate.ragged import Ragged
-from socrates_fast.evaluate.report import render_report
-from socrates_fast.evaluate.summary import Summary, summarise
+from socrates_fast.evaluate.report import write_report
+from socrates_fast.evaluate.summary import Beside, Summary, summarise
+from socrates_fast.evaluate.sums import SUMS, write_sums
 from socrates_fast.infer.predictor import AnswerDistribution, Predictor
 from socrates_fast.prompt import Prompt
-from socrates_fast.runs import environment, write_json, write_parquet, write_text
+from socrates_fast.runs import atomic_path, environment, write_json, write_parquet
 
-PREDICTIONS, METRICS, REPORT = "predictions.parquet", "metrics.json", "report.html"
+PREDICTIONS, METRICS, CELLS, EFFECTS = (
+    "predictions.parquet",
+    "metrics.json",
+    "cells.parquet",
+    "effects.parquet",
+)
 ENVIRONMENT = "environment of the evaluation"
 
 WINDOW = 8192
@@ -35,15 +42,40 @@ class Evaluation:
 
     Attributes:
         metrics: the content of metrics.json.
-        predictions: the content of predictions.parquet.
         summary: the figures by study and by cell.
-        files: predictions.parquet, metrics.json and report.html.
+        files: all files that were written.
     """
 
     metrics: dict[str, Any]
-    predictions: pl.DataFrame
     summary: Summary
     files: tuple[Path, ...]
+
+
+@dataclass(frozen=True)
+class Setting:
+    """How rows are evaluated.
+
+    Attributes:
+        title: headline of the report.
+        details: what made the predictor (see ``report.render_report``); the versions of the packages at work are added.
+        groups: demographic fields whose people are compared.
+        beside: what stands beside the figures.
+        report: draw and write the report, which takes a second or two.
+    """
+
+    title: str
+    details: Mapping[str, Any] = field(default_factory=dict)
+    groups: Sequence[str] = ()
+    beside: Beside = field(default_factory=Beside)
+    report: bool = True
+
+
+@dataclass
+class _Unscorable:
+    """Rows that the predictor could not score: their numbers, and why not the first."""
+
+    rows: list[int] = field(default_factory=list)
+    example: str = ""
 
 
 def evaluate(
@@ -51,94 +83,151 @@ def evaluate(
     rows: pl.DataFrame,
     prompts: Prompts,
     out: Path,
+    setting: Setting,
     *,
-    title: str,
-    details: Mapping[str, Any],
     batch: int = WINDOW,
     console: Console | None = None,
     follow: Callable[[Rows], object] | None = None,
 ) -> Evaluation:
     """Predict every row and write its evaluation to ``out``.
 
+    Rows that the predictor cannot score are left out of all figures, and a banner says so.
+
     Args:
         predictor: what is evaluated.
         rows: a prepared frame (``data.schema.PREPARED``).
         prompts: renders some of the rows.
-        out: folder of the three files; made if it does not exist. Nothing is written before all is
-            predicted.
-        title: headline of the report.
-        details: what made the predictor (see ``report.render_report``); the versions of the
-            packages at work are added.
+        out: folder of the files; made if it does not exist. Nothing is written before all is predicted.
+        setting: how they are evaluated.
         batch: rows given to the predictor at once, in the order of ``rows``.
         console: where rows/s, tokens and time left are shown.
         follow: told of the bar that it shows, for predictors that report their tokens.
 
     Raises:
         DataError: the rows cannot be evaluated, or were predicted on other answers than they allow.
-        ScoringError: the predictor returned another number of predictions than it got prompts.
+        ScoringError: the predictor returned another number of predictions than it got prompts, or could score none.
         SocratesError: a file cannot be written.
     """
-    answers = read_answers(rows)  # before the hours of predicting, not after
-    predictions = predict(predictor, rows, prompts, batch=batch, console=console, follow=follow)
-    return evaluate_predictions(answers, predictions, out, name=predictor.name, title=title, details=details)
+    check_rows(rows)  # before the hours of predicting, not after
+    rows, mixed = leave_out_mixed(rows)
+    check_rows(rows)
+    with atomic_path(out / PREDICTIONS) as partial:
+        lost = _predict(predictor, rows, prompts, partial, batch, console or Console(quiet=True), follow)
+        kept = (
+            rows.with_row_index("_row").filter(~pl.col("_row").is_in(lost.rows)).drop("_row")
+            if lost.rows
+            else rows
+        )
+        summary, answers = _summary(kept, Stored(partial), predictor.name, setting, _facts(rows, mixed, lost))
+    files = _write(out, answers, summary, setting)
+    return Evaluation(summary.metrics, summary, (out / PREDICTIONS, *files))
 
 
 def evaluate_predictions(
-    answers: Answers,
-    predictions: pl.DataFrame,
-    out: Path,
-    *,
-    name: str,
-    title: str,
-    details: Mapping[str, Any],
+    rows: pl.DataFrame, predictions: Path, out: Path, name: str, setting: Setting
 ) -> Evaluation:
-    """Evaluate predictions that exist already; files, arguments and errors as for ``evaluate``."""
-    summary = summarise(answers, read_predictions(answers, predictions), name)
-    report = render_report(title, answers, summary, {**details, ENVIRONMENT: environment()})
-    files = tuple(out / file for file in (PREDICTIONS, METRICS, REPORT))
-    write_parquet(files[0], predictions)
-    write_json(files[1], summary.metrics)
-    write_text(files[2], report)
-    return Evaluation(summary.metrics, predictions, summary, files)
+    """Evaluate predictions that exist already (the columns of ``frame.predictions_frame``); they are not copied.
+
+    Raises:
+        DataError: as for ``evaluate``; or they are predictions of other rows.
+        SocratesError: a file cannot be written.
+    """
+    check_rows(rows)
+    rows, mixed = leave_out_mixed(rows)
+    summary, answers = _summary(rows, Stored(predictions), name, setting, _facts(rows, mixed, _Unscorable()))
+    return Evaluation(summary.metrics, summary, tuple(_write(out, answers, summary, setting)))
 
 
-def predict(
+def _summary(
+    rows: pl.DataFrame, predictions: Predictions, name: str, setting: Setting, facts: dict[str, Any]
+) -> tuple[Summary, Answers]:
+    answers = read_answers(rows, setting.groups)
+    beside = replace(setting.beside, facts={**facts, **setting.beside.facts})
+    return summarise(answers, predictions, name, beside), answers
+
+
+def _facts(rows: pl.DataFrame, mixed: pl.DataFrame, lost: _Unscorable) -> dict[str, Any]:
+    """What was left out, for metrics.json."""
+    return {
+        "unscorable": {"value": len(lost.rows) / rows.height, "rows": len(lost.rows), "example": lost.example},
+        "mixed_scales": {
+            "cells": mixed.height, "rows": int(mixed["rows"].sum()),
+            "example": list(mixed.row(0)[:3]) if mixed.height else None,
+        },
+    }  # fmt: skip
+
+
+def _write(out: Path, answers: Answers, summary: Summary, setting: Setting) -> list[Path]:
+    """Write all but the predictions."""
+    details = {**setting.details, ENVIRONMENT: environment()}
+    write_sums(out / SUMS, answers, summary)
+    write_parquet(out / CELLS, summary.cells)
+    write_parquet(out / EFFECTS, summary.effects)
+    report = write_report(out, setting.title, answers, summary, details) if setting.report else []
+    write_json(out / METRICS, summary.metrics)
+    return [*(out / name for name in (METRICS, SUMS, CELLS, EFFECTS)), *report]
+
+
+def _predict(
     predictor: Predictor,
     rows: pl.DataFrame,
     prompts: Prompts,
-    *,
-    batch: int = WINDOW,
-    console: Console | None = None,
-    follow: Callable[[Rows], object] | None = None,
-) -> pl.DataFrame:
-    """Predict all rows, in the columns of ``predictions_frame``; arguments as for ``evaluate``."""
-    distributions: list[AnswerDistribution] = []
-    with (console or Console(quiet=True)).rows("predict", rows.height) as bar:
-        if follow is not None:
-            follow(bar)
-        for part in rows.iter_slices(batch):
-            distributions += _window(predictor, part, prompts(part), bar)
-            bar.next_window()
+    path: Path,
+    batch: int,
+    console: Console,
+    follow: Callable[[Rows], object] | None,
+) -> _Unscorable:
+    """Predict all rows into a parquet file, window by window; which could not be scored."""
+    import pyarrow.parquet as pq
+
+    lost, writer = _Unscorable(), None
+    try:
+        with console.rows("predict", rows.height) as bar:
+            if follow is not None:
+                follow(bar)
+            for start in range(0, rows.height, batch):
+                part = rows[start : start + batch]
+                frame = _frame(part, _window(predictor, part, prompts(part), bar, start, lost))
+                table = frame.to_arrow()
+                writer = writer or pq.ParquetWriter(path, table.schema)
+                writer.write_table(table)
+                bar.next_window()
+    finally:
+        if writer is not None:
+            writer.close()
+    if len(lost.rows) == rows.height:
+        raise ScoringError(f"none of the {rows.height} rows could be scored; the first: {lost.example}")
+    return lost
+
+
+def _frame(rows: pl.DataFrame, found: dict[int, AnswerDistribution]) -> pl.DataFrame:
+    """The predictions of some rows in the columns of predictions.parquet."""
+    numbers = sorted(found)
+    distributions = [found[number] for number in numbers]
     return predictions_frame(
-        rows.select(KEYS),
+        rows.select(KEYS)[numbers],
         Ragged(np.array([len(item.values) for item in distributions], dtype=np.int64)),
-        np.concatenate([item.values for item in distributions]).astype(np.float64),
-        np.concatenate([item.probabilities for item in distributions]),
+        np.concatenate([np.zeros(0), *(item.values for item in distributions)]),
+        np.concatenate([np.zeros(0), *(item.probabilities for item in distributions)]),
         np.array([item.answer_mass for item in distributions]),
     )
 
 
 def _window(
-    predictor: Predictor, rows: pl.DataFrame, prompts: list[Prompt], bar: Rows
-) -> list[AnswerDistribution]:
-    """What ``predictor.predict`` gives, with every result shown as it becomes known."""
+    predictor: Predictor, rows: pl.DataFrame, prompts: list[Prompt], bar: Rows, start: int, lost: _Unscorable
+) -> dict[int, AnswerDistribution]:
+    """The window's predictions by row, shown as they become known; rows that cannot be scored join ``lost``."""
     found: dict[int, AnswerDistribution] = {}
+    seen = 0
     for number, result in predictor.stream(prompts):
+        seen += 1
         if isinstance(result, ScoringError):
             study, sample = rows.select("study_id", "sample_id").row(number)
-            raise ScoringError(f"study {study}, sample {sample}: {result}")
-        found[number] = result
-        bar.reach(len(found))
-    if len(found) != len(prompts):
-        raise ScoringError(f"{predictor.name} returned {len(found)} predictions for {len(prompts)} prompts")
-    return [found[number] for number in range(len(prompts))]
+            lost.example = lost.example or f"study {study}, sample {sample}: {result}"
+            lost.rows.append(start + number)
+        else:
+            found[number] = result
+        bar.reach(seen)
+    if seen != len(prompts):
+        raise ScoringError(f"{predictor.name} returned {seen} predictions for {len(prompts)} prompts")
+    return found

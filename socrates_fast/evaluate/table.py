@@ -10,13 +10,16 @@ from rich.text import Text
 COLUMNS = {
     "wasserstein.truth": "W ↓\ntruth",
     "wasserstein.stated": "W ↓\nstated",
-    "wasserstein.published": "W ↓\npublished",
-    "accuracy": "accuracy\n↑",
+    "ranked_probability": "RPS\n↓",
+    "accuracy": "accu-\nracy ↑",
     "correlation": "corre-\nlation ↑",
-    "mae": "MAE\n↓",
+    "effects.correlation": "effects\n↑",
     "answer_mass": "answer\nmass ↑",
 }
-"""The figures shown and their headings; ``W``: Wasserstein distance."""
+"""The figures shown and their headings; ``W``: Wasserstein distance, ``RPS``: ranked probability score."""
+
+_ABOVE = ("uniform", "midpoint", "demographics", "item_mean", "pooled")
+_BELOW = ("oracle",)
 
 
 def comparison_table(predictors: Mapping[str, Mapping[str, Any]], title: str = "") -> Table:
@@ -40,13 +43,16 @@ def comparison_table(predictors: Mapping[str, Mapping[str, Any]], title: str = "
 def with_baselines(
     predictors: Mapping[str, Mapping[str, Any]],
 ) -> dict[str, Mapping[str, Any]]:
-    """Predictors among the baselines of the first one: uniform, midpoint, predictors, oracle.
+    """Predictors among the baselines of the first one, and the floor: what a perfect prediction would get.
 
-    All of them must have been evaluated on the same rows, as the baselines are the same only then.
+    All of them must have been evaluated on the same rows, as baselines and floor are the same only then.
     """
-    baselines = dict(next(iter(predictors.values()))["baselines"])
-    oracle = {name: baselines.pop(name) for name in ("oracle",) if name in baselines}
-    return {**baselines, **predictors, **oracle}
+    first = next(iter(predictors.values()))
+    baselines = first["baselines"]
+    above, below = (
+        {name: baselines[name] for name in names if name in baselines} for names in (_ABOVE, _BELOW)
+    )
+    return {**above, **predictors, "floor": first["floor"], **below}
 
 
 def _cell(figure: Mapping[str, Any] | None) -> str:

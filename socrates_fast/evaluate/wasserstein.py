@@ -1,37 +1,25 @@
 """Distances between a cell's predicted and human answers, in both conventions, and their floor."""
 
 import numpy as np
+from scipy.stats import binom
 
-from socrates_fast.evaluate.answers import Answers, Cells
-from socrates_fast.evaluate.metrics import resampled_wasserstein, wasserstein
+from socrates_fast.evaluate.answers import Cells
+from socrates_fast.evaluate.metrics import wasserstein
 from socrates_fast.evaluate.ragged import Floats, Ints, weighted_count
-
-FLOOR_DRAWS = 100
-FLOOR_SEED = 20_250_905
-
-
-def mixture(answers: Answers, probabilities: Floats) -> Floats:
-    """The predicted answer distribution of each cell: the mean of its rows' distributions.
-
-    Args:
-        answers: the rows.
-        probabilities: of ``answers.values``; shape (m,).
-
-    Returns:
-        Probabilities of ``answers.cells.values``; shape (s,).
-    """
-    cells = answers.cells
-    summed = weighted_count(answers.support, probabilities, len(cells.values))
-    return summed / cells.people[cells.shape.owner]
 
 
 def stated_wasserstein(cells: Cells, predicted: Floats) -> Floats:
     """W1 between predicted and human answers, as a share of the stated range; shape (c,).
 
-    Both are mapped to [0, 1] by (r - low) / (high - low) with the scale's stated ends. Human
-    answers off the scale count where they lie.
+    Both are mapped to [0, 1] by (r - low) / (high - low) with the scale's stated ends. Human answers off the scale count
+    where they lie. Cells without people are nan.
+
+    Args:
+        cells: what people answered.
+        predicted: each cell's predicted distribution, probabilities of ``cells.values``; shape (s,).
     """
-    return _distance(cells, predicted, cells.values, cells.human.answer) / cells.span
+    distance = _distance(cells, predicted, cells.values, cells.human.answer) / cells.span
+    return np.where(cells.people > 0, distance, np.nan)
 
 
 def published_wasserstein(cells: Cells, predicted: Floats) -> Floats:
@@ -42,10 +30,7 @@ def published_wasserstein(cells: Cells, predicted: Floats) -> Floats:
     out). One stray answer widens the range and shrinks the distance: use this only beside published
     figures.
     """
-    human = cells.human
-    first = np.searchsorted(human.cell, np.arange(len(cells.people)))
-    last = np.searchsorted(human.cell, np.arange(len(cells.people)), side="right") - 1
-    low, high = human.answer[first], human.answer[last]
+    human, (low, high) = cells.human, cells.observed
     scored = (cells.people >= 2) & (high > low)
     span = np.where(scored, high - low, 1.0)
     owner = cells.shape.owner
@@ -56,7 +41,7 @@ def published_wasserstein(cells: Cells, predicted: Floats) -> Floats:
 
 def _distance(cells: Cells, predicted: Floats, values: Floats, answered: Floats) -> Floats:
     human = cells.human
-    share = human.count / cells.people[human.cell]
+    share = human.count / np.maximum(cells.people, 1)[human.cell]
     return wasserstein(
         group=np.concatenate([cells.shape.owner, human.cell]),
         position=np.concatenate([values, answered]),
@@ -65,27 +50,55 @@ def _distance(cells: Cells, predicted: Floats, values: Floats, answered: Floats)
     )
 
 
-def floor(cells: Cells, draws: int = FLOOR_DRAWS, seed: int = FLOOR_SEED) -> Floats:
+def floor(cells: Cells) -> Floats:
     """Stated-range W1 that a perfect prediction has, given how many people answered; shape (c,).
 
-    A cell's people are a sample: even their true answer distribution lies some way from what they
-    answered. That way is estimated by the bootstrap: the expected W1 between the human answers and
-    resamples of as many people drawn from them. (The published "empirical best" is such a bootstrap
-    too, in its own convention.) A predictor that knows every person's own distribution can come out
-    a little below it, one that answers with a single draw per person stays about a factor 1.4 above
-    it. In small cells the bootstrap is too low, simulated on five answers: 2 % at 50 people, 6 % at
-    20, 17 % at 10, 65 % at 2. Cells of one person are nan.
+    A cell's people are a sample: even their true answer distribution lies some way from what they answered. That way is
+    the bootstrap's: the expected W1 between the human answers and resamples of as many people drawn from them. (The
+    published "empirical best" is such a bootstrap too, in its own convention: ``published_floor``.) A predictor that
+    knows every person's own distribution can come out a little below it, one that answers with a single draw per person
+    stays about a factor 1.4 above it. In small cells the bootstrap is too low, simulated on five answers: 2 % at 50
+    people, 6 % at 20, 17 % at 10, 65 % at 2. Cells of one person are nan.
+    """
+    distance = expected_wasserstein(
+        cells.human.cell, cells.human.answer, cells.human.count, len(cells.people)
+    )
+    return np.where(cells.people >= 2, distance / cells.span, np.nan)
+
+
+def published_floor(cells: Cells) -> Floats:
+    """The floor in the convention of ``published_wasserstein``; shape (c,), nan where that is."""
+    low, high = cells.observed
+    distance = expected_wasserstein(
+        cells.human.cell, cells.human.answer, cells.human.count, len(cells.people)
+    )
+    scored = (cells.people >= 2) & (high > low)
+    return np.where(scored, distance / np.where(scored, high - low, 1.0), np.nan)
+
+
+def expected_wasserstein(group: Ints, answer: Floats, count: Ints, groups: int) -> Floats:
+    """Expected W1 between each group's answers and a resample of its own size, in the answer's unit; shape (groups,).
+
+    E W1 = sum over neighbouring answers of gap * E|K / n - F| with K binomial(n, F) and F the share of answers up to
+    there. The expectation is exact: E|K - n F| = 2 m C(n, m) F^m (1 - F)^(n - m + 1), m = floor(n F) + 1 (De Moivre, 1730;
+    Diaconis & Zabell, Statistical Science 6, 1991), and n F is a whole number here.
 
     Args:
-        cells: the cells.
-        draws: resamples per cell.
-        seed: of the resampling.
+        group: ascending; shape (h,).
+        answer: ascending within a group; shape (h,).
+        count: how many people gave it; shape (h,).
+        groups: number of groups; those without answers get 0.
     """
-    rng = np.random.default_rng(seed)
-    human = cells.human
-    bounds: Ints = np.searchsorted(human.cell, np.arange(len(cells.people) + 1))
-    distances = np.full(len(cells.people), np.nan)
-    for cell in np.flatnonzero(cells.people >= 2):
-        given = slice(bounds[cell], bounds[cell + 1])
-        distances[cell] = resampled_wasserstein(human.answer[given], human.count[given], draws, rng)
-    return distances / cells.span
+    people = weighted_count(group, count.astype(np.float64), groups)
+    inside = np.flatnonzero(group[1:] == group[:-1])
+    owner = group[inside]
+    cumulative = np.cumsum(count)
+    before = np.searchsorted(group, owner)  # first answer of the group
+    below = cumulative[inside] - cumulative[before] + count[before]
+    n = people[owner]
+    share = np.divide(below, n, out=np.zeros(len(n)), where=n > 0)
+    more = below + 1
+    deviation = 2.0 * more * (1.0 - share) * binom.pmf(more, n, share)
+    gap = answer[inside + 1] - answer[inside]
+    each = np.divide(deviation * gap, n, out=np.zeros(len(n)), where=n > 0)
+    return weighted_count(owner, each, groups)

@@ -7,7 +7,7 @@ import polars as pl
 from rich.console import Console
 
 from socrates_fast.evaluate.answers import read_answers
-from socrates_fast.evaluate.baselines import predict_baseline
+from socrates_fast.evaluate.baselines import ByCell, midpoint
 from socrates_fast.evaluate.summary import summarise
 from socrates_fast.evaluate.table import comparison_table, with_baselines
 
@@ -16,7 +16,7 @@ Cell = Callable[..., pl.DataFrame]
 
 def _metrics(rows: pl.DataFrame) -> dict[str, Any]:
     answers = read_answers(rows)
-    return summarise(answers, predict_baseline("midpoint", answers), "midpoint").metrics
+    return summarise(answers, ByCell(midpoint(answers.cells)), "midpoint").metrics
 
 
 def _lines(predictors: dict[str, Any]) -> list[str]:
@@ -29,7 +29,7 @@ def _lines(predictors: dict[str, Any]) -> list[str]:
 def test_predictors_stand_among_the_baselines(survey: pl.DataFrame) -> None:
     metrics = _metrics(survey)
     table = with_baselines({"base": metrics, "fine-tuned": metrics})
-    assert list(table) == ["uniform", "midpoint", "base", "fine-tuned", "oracle"]
+    assert list(table) == ["uniform", "midpoint", "pooled", "base", "fine-tuned", "floor", "oracle"]
     lines = _lines(table)
     assert max(map(len, lines)) <= 80
     oracle = next(line for line in lines if "oracle" in line)
@@ -40,4 +40,4 @@ def test_columns_that_nobody_has_are_left_out_and_unknown_values_are_dashes(cell
     lines = _lines(with_baselines({"[red]m.gguf": _metrics(cell([1, 4, 4]))}))
     assert not any("truth" in line for line in lines)
     model = next(line for line in lines if "[red]m.gguf" in line)
-    assert model.split()[4] == "-"
+    assert model.split()[4] == model.split()[5] == "-"

@@ -7,19 +7,27 @@ import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.stats import wasserstein_distance
+from scipy.stats import binom, wasserstein_distance
 
-from socrates_fast.evaluate.answers import read_answers
+from socrates_fast.evaluate.answers import Answers, read_answers
 from socrates_fast.evaluate.baselines import midpoint, uniform
+from socrates_fast.evaluate.predictions import InMemory
 from socrates_fast.evaluate.ragged import Floats
+from socrates_fast.evaluate.scored import score
 from socrates_fast.evaluate.wasserstein import (
+    expected_wasserstein,
     floor,
-    mixture,
+    published_floor,
     published_wasserstein,
     stated_wasserstein,
 )
 
 Cell = Callable[..., pl.DataFrame]
+
+
+def mixture(answers: Answers, probabilities: Floats) -> Floats:
+    """The predicted distribution of each cell, as the evaluation makes it of its rows'."""
+    return score(answers, InMemory(probabilities, np.ones(answers.height))).mixture
 
 
 def _random_predictions(rows: pl.DataFrame, seed: int) -> Floats:
@@ -49,7 +57,8 @@ def test_both_conventions_equal_scipy_on_the_pooled_answers(cell: Cell, seed: in
         own = np.array([row == key for row in rows.select(cells.keys.columns).rows()])
         entries = own[answers.shape.owner]
         human, low, span = answers.response[own], cells.low[index], cells.span[index]
-        values, weights = answers.values[entries], probabilities[entries]
+        allowed = cells.scales[cells.scale[index]]
+        values, weights = np.tile(allowed, int(own.sum())), probabilities[entries]
         assert stated[index] == pytest.approx(
             wasserstein_distance((values - low) / span, (human - low) / span, weights)
         )
@@ -69,7 +78,7 @@ def test_a_perfect_mixture_has_no_distance(cell: Cell) -> None:
 def test_published_leaves_out_cells_of_one_person_and_of_one_answer(cell: Cell) -> None:
     rows = pl.concat([cell([3]), cell([4, 4, 4], task=1), cell([4, 5], task=2)])
     answers = read_answers(rows)
-    predicted = mixture(answers, uniform(answers))
+    predicted = uniform(answers.cells)
     published = published_wasserstein(answers.cells, predicted)
     assert np.isnan(published).tolist() == [True, True, False]
     assert np.isfinite(stated_wasserstein(answers.cells, predicted)).all()
@@ -80,10 +89,7 @@ def test_one_stray_answer_shrinks_the_published_distance(cell: Cell) -> None:
     given = [1, 1, 2, 2, 3, 7] * 10
     clean, stray = (read_answers(cell(responses)) for responses in (given, [*given, 98]))
     distances = {
-        name: [
-            float(distance(answers.cells, mixture(answers, midpoint(answers)))[0])
-            for answers in (clean, stray)
-        ]
+        name: [float(distance(answers.cells, midpoint(answers.cells))[0]) for answers in (clean, stray)]
         for name, distance in (("stated", stated_wasserstein), ("published", published_wasserstein))
     }
     assert distances["published"][1] < distances["published"][0] / 5
@@ -125,6 +131,34 @@ def test_floor_is_reproducible_and_zero_only_for_one_answer(responses: list[int]
     first = floor(cells)
     assert first.tolist() == floor(cells).tolist()
     assert (first[0] > 0) == (len(set(responses)) > 1)
+
+
+@pytest.mark.parametrize(("people", "share"), [(2, 0.5), (20, 0.5), (100, 0.3), (1000, 0.1)])
+def test_the_floor_is_the_exact_expectation_over_resamples(people: int, share: float) -> None:
+    """On two answers W1 is |K / n - p|: its mean summed over the binomial distribution."""
+    yes = round(people * share)
+    k = np.arange(people + 1)
+    exact = (binom.pmf(k, people, yes / people) * np.abs(k - yes)).sum() / people
+    found = expected_wasserstein(np.zeros(2, int), np.array([0.0, 1.0]), np.array([people - yes, yes]), 1)
+    assert found[0] == pytest.approx(exact)
+
+
+@given(st.lists(st.integers(1, 7), min_size=2, max_size=40))
+def test_the_floor_is_what_a_simulated_bootstrap_gives(responses: list[int]) -> None:
+    rng = np.random.default_rng(0)
+    sample = np.array(responses)
+    drawn = rng.choice(sample, size=(2000, len(sample)))
+    simulated = np.mean([wasserstein_distance(sample, again) for again in drawn[:200]])
+    spread = np.std([wasserstein_distance(sample, again) for again in drawn[:200]])
+    cells = read_answers(_one_cell(responses)).cells
+    assert floor(cells)[0] * 6 == pytest.approx(simulated, abs=5 * spread / np.sqrt(200) + 1e-9)
+    if len(set(responses)) > 1:
+        assert published_floor(cells)[0] * np.ptp(sample) == pytest.approx(floor(cells)[0] * 6)
+
+
+def test_the_floor_of_the_published_convention_leaves_out_what_it_leaves_out(cell: Cell) -> None:
+    answers = read_answers(pl.concat([cell([3]), cell([4, 4, 4], task=1), cell([4, 5], task=2)]))
+    assert np.isnan(published_floor(answers.cells)).tolist() == [True, True, False]
 
 
 def test_floor_of_one_person_is_unknown(cell: Cell) -> None:

@@ -329,7 +329,8 @@ def test_later_an_evaluation_comes_to_the_card(
     figure = {"value": 0.25, "low": 0.2, "high": 0.3}
     metrics = {
         "rows": {"value": 24}, "studies": {"value": 6}, "mae": figure, "correlation": {"value": None},
-        "answer_mass": {"value": 0.9}, "notes": ["Few people."],
+        "answer_mass": {"value": 0.9}, "notes": ["Few people."], "banners": ["Cannot tell."],
+        "floor": {"mae": {"value": 0.2}},
         "baselines": {"uniform": {"mae": {"value": 0.3}, "correlation": {"value": None}}},
     }  # fmt: skip
 
@@ -342,9 +343,9 @@ def test_later_an_evaluation_comes_to_the_card(
     assert rewrite(sha256_file(out / "m-q8_0.gguf"))
     evaluation = section(text_of(out), "Evaluation")
     assert "`m-q8_0.gguf` on 24 rows of 6 studies" in evaluation
-    assert "| `mae` | 0.25 (0.2 to 0.3) | 0.3 |" in evaluation
-    assert "| `correlation` | – | – |" in evaluation
-    assert "- Few people." in evaluation
+    assert "| `mae` | 0.25 (0.2 to 0.3) | 0.2 | 0.3 |" in evaluation
+    assert "| `correlation` | – |  | – |" in evaluation
+    assert "- **Cannot tell.**\n- Few people." in evaluation
     assert read_sums(out) == {path.name: sha256_file(path) for path in out.iterdir() if path.name != SUMS}
     assert not rewrite(sha256_file(out / "m-q8_0.gguf"))
 

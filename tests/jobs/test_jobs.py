@@ -20,7 +20,8 @@ from socrates_fast.data.prepare import prepare
 from socrates_fast.data.prepared import make_prompt, prompts_of, read_prepared
 from socrates_fast.data.scales import range_scale
 from socrates_fast.errors import DataError, ScoringError, SocratesError
-from socrates_fast.evaluate.answers import read_answers, read_predictions
+from socrates_fast.evaluate.answers import read_answers
+from socrates_fast.evaluate.predictions import Stored
 from socrates_fast.infer import load_predictor
 from socrates_fast.infer.gguf_model import GgufPredictor
 from socrates_fast.jobs.job import JobOptions, run_job
@@ -76,10 +77,11 @@ def test_a_prepared_folder_gives_what_evaluate_reads(job: Job, tmp_path: Path) -
     prepare(recipes.load("tiny", ["data.synthetic.people=20"]), tmp_path / "data")
     job("uniform", tmp_path / "data", tmp_path / "out")
     answers = read_answers(read_prepared(tmp_path / "data").rows)
-    predictions = read_predictions(answers, pl.read_parquet(tmp_path / "out/predictions.parquet"))
-    np.testing.assert_allclose(
-        predictions.probabilities, 1 / np.repeat(answers.shape.lengths, answers.shape.lengths)
-    )
+    rows = 0
+    for block in Stored(tmp_path / "out/predictions.parquet").blocks(answers):
+        np.testing.assert_allclose(block.probabilities, 1 / len(block.values))
+        rows += len(block.rows)
+    assert rows == answers.height
 
 
 def test_a_gguf_is_shown_what_evaluate_would_show_it(job: Job, gguf_file: Path, tmp_path: Path) -> None:

@@ -45,7 +45,10 @@ COLUMNS = {
 """What each column of ``parity_rows`` is called."""
 
 UNDEFINED = "–"
-FIGURES = ("wasserstein.stated", "wasserstein.truth", "mae", "correlation", "accuracy_median", "answer_mass")
+FIGURES = (
+    "wasserstein.stated", "wasserstein.truth", "ranked_probability", "mae", "correlation", "accuracy_median",
+    "effects.correlation", "effects.sensitivity", "answer_mass",
+)  # fmt: skip
 """Figures of ``metrics.json`` that the card shows."""
 
 
@@ -214,9 +217,9 @@ def _change(figure: Mapping[str, Any] | None) -> str:
 
 
 def _metrics_table(metrics: Mapping[str, Any]) -> str:
-    """The evaluation's figures, each beside the baselines'."""
+    """The evaluation's figures, each beside the floor and the baselines'."""
     names = [name for name in FIGURES if name in metrics]
-    columns = {"this model": metrics, **metrics["baselines"]}
+    columns = {"this model": metrics, "floor": metrics["floor"], **metrics["baselines"]}
     rows = [
         [f"`{name}`", *(_figure(column[name]) if name in column else "" for column in columns.values())]
         for name in names

@@ -1,0 +1,83 @@
+"""Which demographic group each row's person belongs to."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+
+from socrates_fast.data.columns import INTEGER_FIELDS
+from socrates_fast.errors import DataError
+from socrates_fast.evaluate.ragged import Ints
+
+MOST_LEVELS = 30
+"""A field with more levels than this (states, free text) is too fine to compare."""
+
+_BANDS = {"age": (18, 30, 45, 60, 75), "household_size": (2, 3, 4, 5)}
+"""Where bands of numbers begin, besides the lowest."""
+
+
+@dataclass(frozen=True)
+class Grouping:
+    """One field's levels.
+
+    Attributes:
+        levels: their names, sorted (bands by number).
+        code: index into ``levels``, -1 where the field is null; shape (n,), one byte each.
+    """
+
+    levels: tuple[str, ...]
+    code: Codes
+
+
+def read_groups(rows: pl.DataFrame, fields: Sequence[str]) -> dict[str, Grouping]:
+    """The groupings of ``fields`` of the column ``demographic``; fields that are null everywhere are left out.
+
+    Raises:
+        DataError: a field that is none, or has more than ``MOST_LEVELS`` levels.
+    """
+    if not fields or "demographic" not in rows.columns:
+        return {}
+    known = [field.name for field in rows.schema["demographic"].fields]  # type: ignore[attr-defined]
+    found = {}
+    for name in fields:
+        if name not in known:
+            raise DataError(f"evaluate.groups: no demographic field {name}; there are {', '.join(known)}")
+        grouping = _grouping(name, rows["demographic"].struct.field(name))
+        if len(grouping.levels) > MOST_LEVELS:
+            raise DataError(
+                f"evaluate.groups: {name} has {len(grouping.levels)} levels, more than {MOST_LEVELS}; leave it out"
+            )
+        if grouping.levels:
+            found[name] = grouping
+    return found
+
+
+def _grouping(name: str, column: pl.Series) -> Grouping:
+    if name in INTEGER_FIELDS:
+        return _banded(name, column)
+    levels = column.drop_nulls().unique().sort()
+    code = (
+        column.replace_strict(
+            levels, pl.int_range(len(levels), eager=True), default=-1, return_dtype=pl.Int64
+        )
+        if len(levels)
+        else column.is_null().cast(pl.Int64)
+    )
+    return Grouping(tuple(map(str, levels)), code.fill_null(-1).to_numpy())
+
+
+def _banded(name: str, column: pl.Series) -> Grouping:
+    starts = _BANDS[name]
+    ends = [start - 1 for start in starts]
+    names = [
+        f"up to {ends[0]}",
+        *(f"{low}-{high}" if low < high else str(low) for low, high in zip(starts, ends[1:], strict=False)),
+        f"{starts[-1]}+",
+    ]
+    number = column.cast(pl.Float64).to_numpy()
+    code = np.where(np.isnan(number), -1, np.searchsorted(starts, number, side="right"))
+    used = [band for band in range(len(names)) if (code == band).any()]
+    renumbered = np.full(len(names) + 1, -1, np.int64)
+    renumbered[used] = np.arange(len(used))
+    return Grouping(tuple(names[band] for band in used), renumbered[code])
