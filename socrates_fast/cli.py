@@ -15,6 +15,7 @@ from socrates_fast import __version__
 from socrates_fast.cli_bench import JsonOption, bench_app
 from socrates_fast.cli_compare import compare
 from socrates_fast.cli_data import RecipeArgument, SetOption, data_app
+from socrates_fast.cli_plan import plan
 from socrates_fast.cli_predict import OutOption, evaluate, predict
 from socrates_fast.errors import SocratesError
 
@@ -169,6 +170,7 @@ def verify(
         raise typer.Exit(2)
 
 
+app.command()(plan)
 app.command()(predict)
 app.command()(evaluate)
 app.command()(compare)
@@ -203,11 +205,14 @@ def recipes_copy(
 
 @recipes_app.command("check")
 def recipes_check(path: RecipeArgument, overrides: SetOption = None) -> None:
-    """Check a recipe; every fault at once."""
+    """Check a recipe against its schema and its model's limits, without weights; every fault at once."""
     from socrates_fast import recipes
+    from socrates_fast.plan.limits import check_limits
 
-    recipes.load(path, overrides or ())
-    print(f"{path}: fine")
+    checked = check_limits(recipes.load(path, overrides or ()), path)
+    print(f"{path}: fine{f' ({checked.model})' if checked.model else ''}")
+    for note in checked.notes:
+        print(f"note: {note}")
 
 
 @app.command()

@@ -161,8 +161,10 @@ class Pipeline:
     @cached_property
     def _train_key(self) -> str:
         recipe = self.recipe
-        parts = [recipe.model, recipe.prompt, recipe.train]
-        return fingerprint([self._data_key, self._base_facts, *(part.model_dump() for part in parts)])
+        told = recipe.train.model_dump(exclude={"report_to", "save_minutes"})  # they change no number
+        return fingerprint(
+            [self._data_key, self._base_facts, recipe.model.model_dump(), recipe.prompt.model_dump(), told]
+        )
 
     @cached_property
     def _base_facts(self) -> dict[str, Any]:

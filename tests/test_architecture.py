@@ -32,6 +32,7 @@ MAY_IMPORT = {
     "jobs": LOWEST | {"infer", "jobs"},
     "evaluate": LOWEST | {"evaluate", "infer.predictor"},
     "socrates_export": LOWEST | {"infer", "socrates_export"},
+    "plan": LOWEST | {"plan", "infer.hub", "train.tiny", "socrates_export"},
     "socrates_bench": None,
 }
 """Part to the parts it may import; None: all. Parts that are not listed belong to the command and may import all."""

@@ -1,16 +1,22 @@
 """Recipes: every shipped one is right, and every fault in a wrong one is named at once."""
 
 import re
+import shlex
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
 from socrates_fast import recipes
 from socrates_fast.errors import RecipeError
+from socrates_fast.plan.guide import header_line, planned_gpu
+from socrates_fast.plan.limits import card_notes, check_limits
+from socrates_fast.plan.planning import make_plan
 from socrates_fast.recipe import Recipe
 from tests.conftest import ROOT, Command
 
 FILES = sorted((ROOT / "recipes").rglob("*.yaml"))
+SOCSCI210 = sorted((ROOT / "recipes" / "socsci210").glob("*.yaml"))
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
@@ -19,8 +25,9 @@ def test_shipped_recipe_is_valid_and_says_how_to_use_it(path: Path) -> None:
     header = path.read_text(encoding="utf-8").split("\nname:")[0]
     for word in ("Purpose:", "Needs:", "Launch:", "Override:"):
         assert word in header, f"{path}: header lacks {word}"
-    for override in re.findall(r"--set (\S+)", header):
-        recipes.load(str(path), [override])
+    for line in re.findall(r"(socrates-fast .*--set .*)", header):
+        words = shlex.split(line, comments=True)
+        recipes.load(str(path), [word for before, word in pairwise(words) if before == "--set"])
     assert Recipe.model_validate(recipe.model_dump()) == recipe
 
 
@@ -120,6 +127,80 @@ def test_copy_refuses_to_overwrite(tmp_path: Path) -> None:
     assert made.read_bytes() == (ROOT / "recipes/tiny.yaml").read_bytes()
     with pytest.raises(RecipeError, match="exists"):
         recipes.copy("tiny", tmp_path)
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_shipped_recipe_keeps_its_models_limits(path: Path) -> None:
+    checked = check_limits(recipes.load(str(path)), str(path))
+    assert checked.model
+    assert not [note for note in checked.notes if "pinned" in note]
+
+
+@pytest.mark.parametrize("path", SOCSCI210, ids=lambda path: path.stem)
+def test_recipe_for_socsci210_says_card_hours_and_memory(path: Path) -> None:
+    name = f"socsci210/{path.stem}"
+    gpu = planned_gpu(name)
+    assert gpu is not None
+    assert f"# Plan:     {header_line(name, gpu)}\n" in path.read_text(encoding="utf-8"), (
+        "python -m socrates_fast.plan.guide"
+    )
+    plan = make_plan(recipes.load(name), gpu)
+    assert plan.verdict == "fits"
+    assert not list(card_notes(plan.recipe, plan.card))
+    assert plan.time.validation.middle < 0.15 * plan.time.hours.middle
+
+
+def test_variants_hold_out_what_they_say() -> None:
+    header = (
+        (ROOT / "recipes/socsci210/qwen2.5-14b-fast.yaml").read_text(encoding="utf-8").split("\nname:")[0]
+    )
+    found = {}
+    for what, line in re.findall(r"^# Unseen (\w+): +(.*)$", header, re.MULTILINE):
+        words = shlex.split(line)
+        split = recipes.load(
+            "socsci210/qwen2.5-14b-fast", [w for b, w in pairwise(words) if b == "--set"]
+        ).data.split
+        found[what] = split.mapping or split.by
+    assert found == {
+        "conditions": "condition_mapping",
+        "tasks": "task_mapping",
+        "participants": "participant",
+    }
+
+
+def test_the_seed_and_the_paper_are_as_published() -> None:
+    seed, paper = (recipes.load(f"socsci210/qwen2.5-14b-{name}") for name in ("seed", "paper"))
+    for recipe in (seed, paper):
+        train = recipe.train
+        assert train.batch_size * train.accumulation == 256
+        assert (train.learning_rate, train.epochs, train.schedule, train.warmup) == (1e-5, 1, "cosine", 0.05)
+        assert (train.weight_decay, train.optimizer) == (0.1, "adamw_torch")
+    assert (seed.data.split.by, seed.data.max_train_rows, seed.model.load_in_4bit) == ("random", 23_210, True)
+    assert (seed.train.lora.r, seed.train.lora.alpha, seed.train.lora.dropout) == (16, 32, 0.05)
+    assert paper.data.split.mapping == "participant_mapping"
+    assert paper.data.share == 1
+    assert paper.data.max_rows_per_cell is None
+
+
+def test_check_names_what_the_model_cannot_do(command: Command) -> None:
+    outcome = command("recipes", "check", "socsci210/llama-3-8b", "--set", "model.max_length=9000", "--set",
+                      "train.lora.targets=[q_proj, gate_up_proj]")  # fmt: skip
+    assert outcome.code == 2
+    assert (
+        "model.max_length is 9,000, but meta-llama/Meta-Llama-3-8B-Instruct has 8,192 positions"
+        in outcome.err
+    )
+    assert "has no matrix gate_up_proj (did you mean gate_proj?)" in outcome.err
+    assert "Traceback" not in outcome.err
+
+
+def test_check_says_what_must_be_pinned_and_what_it_could_not_check(command: Command) -> None:
+    outcome = command("recipes", "check", "socsci210/qwen2.5-7b", "--set", "model.revision=null")
+    assert outcome.code == 0
+    assert "--set model.revision=a09a35458c702b33eeacc393d103063234e8bc28" in outcome.out
+    outcome = command("recipes", "check", "socsci210/qwen2.5-7b", "--set", "model.base=someone/else")
+    assert outcome.code == 0
+    assert "its limits were not checked" in outcome.out
 
 
 def test_verbs(command: Command, tmp_path: Path) -> None:

@@ -5,10 +5,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from socrates_fast.data.columns import INTEGER_FIELDS
 from socrates_fast.errors import DataError
-from socrates_fast.evaluate.ragged import Ints
+
+Codes = NDArray[np.int8]
 
 MOST_LEVELS = 30
 """A field with more levels than this (states, free text) is too fine to compare."""
@@ -43,28 +45,21 @@ def read_groups(rows: pl.DataFrame, fields: Sequence[str]) -> dict[str, Grouping
     for name in fields:
         if name not in known:
             raise DataError(f"evaluate.groups: no demographic field {name}; there are {', '.join(known)}")
-        grouping = _grouping(name, rows["demographic"].struct.field(name))
-        if len(grouping.levels) > MOST_LEVELS:
-            raise DataError(
-                f"evaluate.groups: {name} has {len(grouping.levels)} levels, more than {MOST_LEVELS}; leave it out"
-            )
+        column = rows["demographic"].struct.field(name)
+        grouping = _banded(name, column) if name in INTEGER_FIELDS else _named(name, column)
         if grouping.levels:
             found[name] = grouping
     return found
 
 
-def _grouping(name: str, column: pl.Series) -> Grouping:
-    if name in INTEGER_FIELDS:
-        return _banded(name, column)
-    levels = column.drop_nulls().unique().sort()
-    code = (
-        column.replace_strict(
-            levels, pl.int_range(len(levels), eager=True), default=-1, return_dtype=pl.Int64
+def _named(name: str, column: pl.Series) -> Grouping:
+    levels = column.drop_nulls().unique().cast(pl.String).sort()
+    if len(levels) > MOST_LEVELS:
+        raise DataError(
+            f"evaluate.groups: {name} has {len(levels)} levels, more than {MOST_LEVELS}; leave it out"
         )
-        if len(levels)
-        else column.is_null().cast(pl.Int64)
-    )
-    return Grouping(tuple(map(str, levels)), code.fill_null(-1).to_numpy())
+    code = column.cast(pl.String).cast(pl.Enum(levels)).to_physical().cast(pl.Int8).fill_null(-1)
+    return Grouping(tuple(levels), code.to_numpy())
 
 
 def _banded(name: str, column: pl.Series) -> Grouping:
@@ -78,6 +73,6 @@ def _banded(name: str, column: pl.Series) -> Grouping:
     number = column.cast(pl.Float64).to_numpy()
     code = np.where(np.isnan(number), -1, np.searchsorted(starts, number, side="right"))
     used = [band for band in range(len(names)) if (code == band).any()]
-    renumbered = np.full(len(names) + 1, -1, np.int64)
+    renumbered = np.full(len(names) + 1, -1, np.int8)
     renumbered[used] = np.arange(len(used))
     return Grouping(tuple(names[band] for band in used), renumbered[code])

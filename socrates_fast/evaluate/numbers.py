@@ -38,15 +38,21 @@ def _code(column: pl.Series) -> tuple[Ints, int]:
     """A column as integers from 0, and a bound that they do not reach."""
     if column.dtype == pl.String:
         words = column.drop_nulls().unique().sort()
-        return _plus_one(column.cast(pl.Enum(words)).to_physical().cast(pl.Int64)), len(words) + 1
+        return _from(column.cast(pl.Enum(words)).to_physical(), -1), len(words) + 1
+    if not column.dtype.is_integer():
+        return _dense(_from(column.rank("dense"), 0))
     low, high = (int(end or 0) for end in (column.min(), column.max()))  # type: ignore[arg-type] # integers
     if high - low >= _MOST // 4:
-        return _dense(_plus_one(column.rank("dense").cast(pl.Int64)))
-    return _plus_one(column.cast(pl.Int64) - low), high - low + 2
+        return _dense(_from(column.rank("dense"), 0))
+    return _from(column, low - 1), high - low + 2
 
 
-def _plus_one(column: pl.Series) -> Ints:
-    return (column + 1).fill_null(0).to_numpy(writable=True)
+def _from(column: pl.Series, null: int) -> Ints:
+    """How far integers are above ``null``, which stands for null."""
+    column = column.cast(pl.Int64)
+    code = (column.fill_null(null) if column.null_count() else column).to_numpy(writable=True)
+    code -= null
+    return code
 
 
 def _dense(key: Ints) -> tuple[Ints, int]:

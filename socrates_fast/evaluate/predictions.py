@@ -23,12 +23,14 @@ from socrates_fast.evaluate.answers import (
     require_columns,
     row_name,
 )
+from socrates_fast.evaluate.numbers import key_of, places
 from socrates_fast.evaluate.ragged import Floats, Ints, Ragged
 
-AT_ONCE = 2**16
+AT_ONCE = 2**15
 """Rows that are read at once."""
-ENTRIES = 2**16
+ENTRIES = 2**17
 """Probabilities in a block, about: so many stay in the processor's cache while figures are computed from them."""
+_ROW = ("study_id", "sample_id")
 COLUMNS = (*KEYS, "values", "probabilities", "answer_mass")
 
 
@@ -47,6 +49,12 @@ class Block:
     values: Floats
     probabilities: Floats
     answer_mass: Floats
+
+    def parts(self) -> Iterator["Block"]:
+        """The same in blocks of about ``ENTRIES`` probabilities."""
+        for some in pieces(np.arange(len(self.rows)), len(self.values)):
+            part = slice(some[0], some[-1] + 1)
+            yield Block(self.rows[part], self.values, self.probabilities[part], self.answer_mass[part])
 
 
 class Predictions(ABC):
@@ -106,20 +114,16 @@ class Stored(Predictions):
             require_columns(self.source, COLUMNS, "predictions")
             return self.source.select(KEYS)
         require_columns(pl.DataFrame(schema=pl.read_parquet_schema(self.source)), COLUMNS, str(self.source))
-        return pl.read_parquet(self.source, columns=list(KEYS))
+        return pl.read_parquet(self.source, columns=list(KEYS), glob=False)
 
     def _parts(self) -> Iterator[pl.DataFrame]:
         wanted = ["values", "probabilities", "answer_mass", "study_id", "sample_id"]
         if isinstance(self.source, pl.DataFrame):
             yield from self.source.select(wanted).iter_slices(self.rows)
             return
-        import pyarrow.parquet as pq
-
-        with pq.ParquetFile(self.source) as file:
-            for batch in file.iter_batches(self.rows, columns=wanted):
-                frame = pl.from_arrow(batch)
-                assert isinstance(frame, pl.DataFrame)  # a batch of columns is no series
-                yield frame
+        # Not pyarrow's batches: they keep what was read until the file is closed.
+        lazy = pl.scan_parquet(self.source, glob=False).select(wanted)
+        yield from lazy.collect_batches(chunk_size=self.rows, maintain_order=True)
 
 
 def _read(answers: Answers, part: pl.DataFrame, place: Ints) -> Iterator[Block]:
@@ -163,10 +167,25 @@ def pieces(rows: Ints, answers: int) -> Iterator[Ints]:
         yield rows[start : start + most]
 
 
+def _matched(keys: pl.DataFrame, predicted: pl.DataFrame) -> Ints | None:
+    """The same by numbers in place of keys; None if anything is amiss: then the slow way tells what."""
+    if keys.schema != predicted.schema:
+        return None
+    key = key_of(pl.concat([frame.select(_ROW) for frame in (keys, predicted)]), _ROW)
+    found = places(key[: keys.height], key[keys.height :])
+    others = [name for name in KEYS if name not in _ROW]
+    if found is None or not all(keys[name][found].equals(predicted[name]) for name in others):
+        return None
+    return found
+
+
 def _places(keys: pl.DataFrame, predicted: pl.DataFrame) -> Ints:
     """Which row each prediction belongs to."""
     if predicted.equals(keys):
         return np.arange(keys.height)
+    found = _matched(keys, predicted)
+    if found is not None:
+        return found
     if predicted.is_duplicated().any():
         raise DataError("predictions: some rows were predicted more than once; predict again")
     missing = keys.join(predicted, on=KEYS, how="anti", nulls_equal=True)

@@ -81,7 +81,7 @@ def score(answers: Answers, predictions: Predictions, by_group: bool = False) ->
     predicted = np.zeros(answers.height)
     truth = None if answers.truth is None else np.zeros((len(cells.people), 2))
     groups = GroupTally(answers) if by_group and answers.groups else None
-    for block in predictions.blocks(answers):
+    for block in (part for whole in predictions.blocks(answers) for part in whole.parts()):
         cell, response = answers.cell[block.rows], answers.response[block.rows]
         weight = np.ones(len(cell))
         predicted[block.rows] = rows.add(
@@ -96,7 +96,7 @@ def score(answers: Answers, predictions: Predictions, by_group: bool = False) ->
             distance = row_wasserstein(block.values, difference) / cells.span[cell]
             for column, figure in enumerate((distance, weight)):
                 truth[:, column] += weighted_count(cell, figure, len(cells.people))
-    rows.correlate(Points(answers.given, np.ones(answers.height), predicted))
+    rows.correlate(Points(answers.given, np.broadcast_to(1.0, answers.height), predicted))
     if groups is not None:
         human = (answers.response - cells.low[answers.cell]) / cells.span[answers.cell]
         groups.judge(np.abs(predicted - human))

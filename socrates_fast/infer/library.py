@@ -53,10 +53,10 @@ class LlamaModel:
         self._context = self._open(settings, chosen)
         self._memory = self._llama.llama_get_memory(self._context)
         self.limits = Limits(
-            sequences=sequences(chosen.batch),
+            sequences=self._sequences(chosen.batch),
             cells=settings.context,
             batch=int(self._llama.llama_n_batch(self._context)),
-            outputs=sequences(chosen.batch),
+            outputs=self._sequences(chosen.batch),
         )
         self._batch, self._spare = (Batch(self.limits.batch, self.limits.sequences) for _ in range(2))
         self.info = self._describe(settings, chosen, layers)
@@ -75,7 +75,7 @@ class LlamaModel:
         params = self._llama.llama_context_default_params()
         params.n_ctx = settings.context
         params.n_batch = params.n_ubatch = min(chosen.batch, settings.context)
-        params.n_seq_max = params.n_outputs_max = sequences(chosen.batch)
+        params.n_seq_max = params.n_outputs_max = self._sequences(chosen.batch)
         params.n_threads = params.n_threads_batch = chosen.threads
         params.kv_unified = True  # sequences share cells, so that copying a prefix costs no memory
         if settings.exact:
@@ -88,6 +88,9 @@ class LlamaModel:
                 f"{self._log.take()}. If memory is short, ask for a smaller context."
             )
         return int(context)
+
+    def _sequences(self, batch: int) -> int:
+        return sequences(batch, int(self._llama.llama_vocab_n_tokens(self._vocab)))
 
     def _describe(self, settings: Settings, chosen: Choice, gpu_layers: int) -> ModelInfo:
         text = ctypes.create_string_buffer(256)

@@ -19,13 +19,18 @@ RESERVE = 512 * 2**20
 """Bytes of a GPU's memory that stay free for its driver and its matrix library."""
 
 
-def sequences(batch: int) -> int:
+LARGE_VOCABULARY = 2**16
+
+
+def sequences(batch: int, vocabulary: int) -> int:
     """Token paths in flight at once, and rows of logits that one decode reserves, for ``batch`` tokens.
 
     A tail of a hundred tokens with ten steps into its answers fills a batch, at a row of logits for each path; llama.cpp
-    takes 256 paths at most.
+    takes 256 paths at most. With a large vocabulary a row is half a megabyte, of which llama.cpp holds two copies and we two:
+    fewer are reserved then, which only wide scales notice.
     """
-    return min(256, max(48, 3 * batch // 32))
+    least, share = (32, 2) if vocabulary > LARGE_VOCABULARY else (48, 3)
+    return min(256, max(least, share * batch // 32))
 
 
 def default_context(header: Header) -> int:
@@ -95,7 +100,7 @@ def compute_bytes(header: Header, context: int, batch: int, exact: bool = False)
     widest = max(_number(header, "feed_forward_length"), 4 * embedding)
     vocabulary = max((t.shape[-1] for t in header.tensors if t.name == "token_embd.weight"), default=0)
     scores = _number(header, "attention.head_count") * context * batch if exact else 0
-    return 4 * (4 * batch * widest + 2 * sequences(batch) * vocabulary + 2 * scores)
+    return 4 * (4 * batch * widest + 2 * sequences(batch, vocabulary) * vocabulary + 2 * scores)
 
 
 def fit_gpu_layers(llama: Any, header: Header, context: int, batch: int | None, exact: bool = False) -> int:

@@ -51,6 +51,8 @@ class Lora(Section):
 class Train(Section):
     """Training."""
 
+    backend: Literal["unsloth", "transformers"] = "unsloth"
+    """``unsloth``: fused kernels; ``transformers``: plain Transformers, PEFT and bitsandbytes, for models it does not know."""
     epochs: float = Field(1.0, gt=0)
     """Passes over the training rows."""
     max_steps: int | None = Field(None, ge=1)
@@ -83,6 +85,10 @@ class Train(Section):
     """Optimiser steps between validation losses."""
     save_steps: int = Field(50, ge=1)
     """Optimiser steps between checkpoints."""
+    save_minutes: float | None = Field(30, gt=0)
+    """Minutes after which a checkpoint is written in any case; null: only by steps."""
+    report_to: tuple[Literal["tensorboard", "wandb", "mlflow", "trackio"], ...] = ()
+    """Trackers that are told of every step, besides ``log.jsonl``; none by default."""
     seed: int = 3407
     """Seed of adapter, order and dropout."""
     lora: Lora = Lora()

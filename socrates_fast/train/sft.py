@@ -1,32 +1,34 @@
-"""QLoRA fine-tuning on people's answers: Unsloth's model, TRL's trainer, the same code on CPU and CUDA.
+"""QLoRA fine-tuning on people's answers: Unsloth's model or the plain one, TRL's trainer, the same code on CPU and CUDA.
 
-The loss counts on the answer's tokens and the token that ends it. Every ``SFTConfig`` field that matters is set
-here, because Unsloth rewrites TRL's defaults and its CPU and GPU paths differ.
+The loss counts on the answer's tokens and the token that ends it.
 """
 
-import os
 import shutil
-import signal
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import polars as pl
 
-from socrates_fast.data.prepared import answers_of, prompts_of
 from socrates_fast.errors import TrainingError
-from socrates_fast.optional import need
-from socrates_fast.prompt import ChatRenderer, Example
+from socrates_fast.prompt import Example
 from socrates_fast.recipe import Recipe
-from socrates_fast.runs import Run, atomic_folder, write_text
+from socrates_fast.runs import Run, atomic_folder
 from socrates_fast.tokenizer import FolderTokenizer
-
-Progress = Callable[[int, int, Mapping[str, float]], None]
-"""``progress(step, steps, values)``: called after every optimiser step."""
+from socrates_fast.train.backends import load, prepare_environment, trainer_class
+from socrates_fast.train.callbacks import Interrupt, Progress, Watch, step_callback
+from socrates_fast.train.checkpoints import (
+    checkpoint_folder,
+    full_disk_is_a_message,
+    keep_last_good,
+    newest_checkpoint,
+)
+from socrates_fast.train.config import sft_config
+from socrates_fast.train.examples import examples_of
+from socrates_fast.train.meter import Meter
+from socrates_fast.train.switches import in_words, switches
 
 
 @dataclass(frozen=True)
@@ -50,42 +52,6 @@ class TrainResult:
     validation_loss: float | None
 
 
-def examples_of(rows: pl.DataFrame, renderer: ChatRenderer, recipe: Recipe) -> list[Example]:
-    """The supervised sequences of prepared rows.
-
-    Raises:
-        TrainingError: there are none, none has a supervised token, or one is longer than ``model.max_length``.
-    """
-    prompts = prompts_of(rows, recipe.prompt)
-    examples = [renderer.example(p, a) for p, a in zip(prompts, answers_of(rows), strict=True)]
-    if not any(any(example.completion_mask) for example in examples):
-        raise TrainingError(
-            f"none of the {len(examples)} rows has a supervised token; nothing can be learned"
-        )
-    longest = max(range(len(examples)), key=lambda i: len(examples[i].input_ids))
-    length, limit = len(examples[longest].input_ids), recipe.model.max_length
-    if length > limit:
-        study, sample = rows.row(longest, named=True)["study_id"], rows["sample_id"][longest]
-        raise TrainingError(
-            f"study {study} sample {sample} has {length} tokens and model.max_length is {limit}; "
-            f"set model.max_length={length} or leave the row out (nothing is cut)"
-        )
-    return examples
-
-
-def prepare_environment(cache: Path) -> None:
-    """Switch off telemetry and hidden installs; must run before Unsloth is imported.
-
-    Args:
-        cache: where Unsloth puts its generated code.
-    """
-    os.environ.setdefault("UNSLOTH_COMPILE_LOCATION", str(cache))
-    for name in ("UNSLOTH_DISABLE_STATISTICS", "HF_HUB_DISABLE_TELEMETRY", "DO_NOT_TRACK"):
-        os.environ[name] = "1"
-    os.environ["UNSLOTH_AUTO_INSTALL"] = "0"
-    os.environ["TOKENIZERS_PARALLELISM"] = "false"
-
-
 def train(
     recipe: Recipe,
     base: Path,
@@ -102,149 +68,136 @@ def train(
     stops at once.
 
     Raises:
-        TrainingError: no supervised token, a row that is too long, unknown LoRA targets, a full disk.
+        TrainingError: no supervised token, a row that is too long, unknown LoRA targets, a full disk, a loss that is no
+            number, too little memory.
         MissingDependency: the train extra is not installed.
     """
     renderer = FolderTokenizer(base).renderer()
     examples = {side: examples_of(part, renderer, recipe) for side, part in rows.items() if len(part)}
     prepare_environment(run.folder / "unsloth_compiled_cache")
-    need("unsloth", "training", "train")  # before trl, transformers and peft
-    _quiet_libraries()
-    model, tokenizer = _load(recipe, base)
-    trainable, parameters = model.get_nb_trainable_parameters()
-    supervised = sum(sum(e.completion_mask) for e in examples["train"])
-    announce(
-        f"{trainable:,} of {parameters:,} parameters are trained "
-        f"({100 * trainable / parameters:.2f}%); {len(examples['train']):,} rows, "
-        f"{supervised:,} supervised tokens"
-    )
-    checkpoints = _checkpoint_folder(run, key)
-    trainer, interrupt = _trainer(recipe, model, tokenizer, examples, checkpoints, run, progress)
-    newest = _newest_checkpoint(checkpoints)
-    if newest:
-        announce(f"resuming from {newest.name}")
+    with memory_is_a_message(recipe):
+        model, tokenizer = load(recipe, base)
+        _quiet_libraries()
+        trainable, parameters = model.get_nb_trainable_parameters()
+        supervised = sum(sum(e.completion_mask) for e in examples["train"])
+        announce(
+            f"{trainable:,} of {parameters:,} parameters are trained "
+            f"({100 * trainable / parameters:.2f}%); {len(examples['train']):,} rows, "
+            f"{supervised:,} supervised tokens"
+        )
+        state = _fit(recipe, model, tokenizer, examples, run, key, progress, announce)
     adapter = run.folder / "adapter"
-    with _full_disk_is_a_message(run.folder):
-        with interrupt:
-            trainer.train(resume_from_checkpoint=str(newest) if newest else None)
-        if interrupt.asked:
-            raise KeyboardInterrupt
-        with atomic_folder(adapter) as partial:
-            model.save_pretrained(str(partial))
-            (partial / "README.md").unlink(
-                missing_ok=True
-            )  # PEFT's empty form, with this machine's paths in it
-    validation = [h["eval_loss"] for h in trainer.state.log_history if "eval_loss" in h]
-    shutil.rmtree(checkpoints, ignore_errors=True)
+    with full_disk_is_a_message(run.folder), atomic_folder(adapter) as partial:
+        model.save_pretrained(str(partial))
+        # PEFT's empty form, with this machine's paths in it
+        (partial / "README.md").unlink(missing_ok=True)
+    validation = [h["eval_loss"] for h in state.log_history if "eval_loss" in h]
+    shutil.rmtree(run.folder / "checkpoints", ignore_errors=True)
     shutil.rmtree(run.folder / "unsloth_compiled_cache", ignore_errors=True)
-    return TrainResult(adapter, trainer.state.global_step, trainable, parameters, supervised,
+    return TrainResult(adapter, state.global_step, trainable, parameters, supervised,
                        validation[-1] if validation else None)  # fmt: skip
 
 
-@contextmanager
-def _full_disk_is_a_message(folder: Path) -> Iterator[None]:
-    """Torch and safetensors each have an error of their own for a disk that is full."""
-    from safetensors import SafetensorError
-
-    try:
-        yield
-    except (SafetensorError, OSError, RuntimeError) as error:
-        if "No space left" not in str(error) and shutil.disk_usage(folder).free > 2**20:
-            raise
-        raise TrainingError(
-            f"{folder}: the disk is full ({error}); free some space, and the same command resumes"
-        ) from error
-
-
-def _load(recipe: Recipe, base: Path) -> tuple[Any, Any]:
-    """The base in NF4 (or plain) with a fresh adapter, through Unsloth."""
-    from unsloth import FastLanguageModel
-
-    lora = recipe.train.lora
-    model, tokenizer = FastLanguageModel.from_pretrained(
-        model_name=str(base),
-        max_seq_length=recipe.model.max_length,
-        dtype=_dtype(recipe.train.precision),
-        load_in_4bit=recipe.model.load_in_4bit,
-        use_exact_model_name=True,  # else Unsloth may swap the base for a copy of its own
-        trust_remote_code=False,
-        use_safetensors=True,
-        use_gradient_checkpointing="unsloth" if recipe.train.gradient_checkpointing else False,
-        random_state=recipe.train.seed,
-    )
-    try:
-        model = FastLanguageModel.get_peft_model(
-            model,
-            r=lora.r,
-            lora_alpha=lora.alpha,
-            lora_dropout=lora.dropout,
-            use_rslora=lora.rslora,
-            target_modules=list(lora.targets),
-            bias="none",
-            use_gradient_checkpointing="unsloth" if recipe.train.gradient_checkpointing else False,
-            random_state=recipe.train.seed,
-        )
-    except ValueError as error:
-        raise TrainingError(f"train.lora.targets {list(lora.targets)}: {error}") from error
-    return model, tokenizer
-
-
-def _dtype(precision: str) -> Any:
-    """The torch type of the recipe's precision; None lets Unsloth choose for a GPU."""
-    import torch
-
-    if precision == "auto":
-        return None if torch.cuda.is_available() else torch.float32
-    return getattr(torch, precision)
-
-
-def _checkpoint_folder(run: Run, key: str) -> Path:
-    """The folder of checkpoints; emptied if they were made with another key."""
-    folder = run.folder / "checkpoints"
-    if not (folder / "key").is_file() or (folder / "key").read_text(encoding="utf-8") != key:
-        shutil.rmtree(folder, ignore_errors=True)
-        write_text(folder / "key", key)
-    return folder
-
-
-def _newest_checkpoint(folder: Path) -> Path | None:
-    """The newest complete checkpoint; one that was cut short while being written is deleted."""
-    found = sorted(folder.glob("checkpoint-*"), key=lambda path: int(path.name.split("-")[1]))
-    while found:
-        newest = found.pop()
-        if (newest / "trainer_state.json").is_file():  # written last
-            return newest
-        shutil.rmtree(newest)
-    return None
-
-
-def _trainer(
+def _fit(
     recipe: Recipe,
     model: Any,
     tokenizer: Any,
     examples: Mapping[str, list[Example]],
-    checkpoints: Path,
     run: Run,
+    key: str,
     progress: Progress | None,
-) -> tuple[Any, "Interrupt"]:
+    announce: Callable[[str], None],
+) -> Any:
+    """Train, from the newest checkpoint if there is one; the trainer's state."""
+    checkpoints = checkpoint_folder(run, key)
+    interrupt, watch = Interrupt(), Watch()
+    trainer = _trainer(recipe, model, tokenizer, examples, checkpoints)
+    meter = Meter(trainer.model)
+    trainer.add_callback(step_callback(run, meter, interrupt, watch, recipe.train.save_minutes, progress))
+    found = switches(recipe, trainer)
+    announce(in_words(found))
+    run.log("switches", backend=recipe.train.backend, **{name: on for name, (_, on) in found.items()})
+    newest = newest_checkpoint(checkpoints)
+    if newest:
+        announce(f"resuming from {newest.name}")
+    with full_disk_is_a_message(run.folder), interrupt:
+        trainer.train(resume_from_checkpoint=str(newest) if newest else None)
+    meter.close()
+    if watch.not_a_number is not None:
+        raise _diverged(recipe, watch.not_a_number, keep_last_good(run, checkpoints))
+    if interrupt.asked:
+        raise KeyboardInterrupt
+    return trainer.state
+
+
+def _diverged(recipe: Recipe, step: int, kept: str) -> TrainingError:
+    options = recipe.train
+    advice = [f"train.learning_rate={options.learning_rate / 3:.2g}"]
+    if options.warmup < 0.1:
+        advice.append("train.warmup=0.1")
+    if options.precision == "float16":
+        advice.append("train.precision=bfloat16 (or float32, where the device has no bfloat16)")
+    return TrainingError(f"the loss of step {step} is not a number; {kept}. Try {', then '.join(advice)}")
+
+
+@contextmanager
+def memory_is_a_message(recipe: Recipe) -> Iterator[None]:
+    """Too little memory on the device: which option helps, and by how much.
+
+    Raises:
+        TrainingError: there was too little.
+    """
+    import torch
+
+    try:
+        yield
+    except (torch.OutOfMemoryError, MemoryError) as error:
+        raise TrainingError(f"memory ran out ({_first_line(error)}). {memory_advice(recipe)}") from error
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).splitlines() or ["no details"])[0][:200]
+
+
+def memory_advice(recipe: Recipe) -> str:
+    """Which options take less memory, in the order in which they cost least speed."""
+    options = recipe.train
+    advice = []
+    if options.batch_size > 1:
+        half = options.batch_size // 2
+        more = options.accumulation * -(-options.batch_size // half)
+        advice.append(
+            f"train.batch_size={half} and train.accumulation={more} halve the activations and keep the rows of a step"
+        )
+    if not options.gradient_checkpointing:
+        advice.append(
+            "train.gradient_checkpointing=true keeps one layer's activations at a time, about a third slower"
+        )
+    if not recipe.model.load_in_4bit:
+        advice.append("model.load_in_4bit=true takes a quarter of 16-bit weights")
+    if options.optimizer == "adamw_torch":
+        advice.append("train.optimizer=adamw_8bit takes a quarter of the optimiser's states (GPU)")
+    return "Try " + "; or ".join([*advice, "a smaller base model"])
+
+
+def _trainer(
+    recipe: Recipe, model: Any, tokenizer: Any, examples: Mapping[str, list[Example]], checkpoints: Path
+) -> Any:
     from datasets import Dataset
-    from trl import SFTTrainer
 
     def dataset(side: str) -> Any:
         return Dataset.from_list([vars(example) for example in examples[side]])
 
-    interrupt = Interrupt()
-    trainer = SFTTrainer(
+    trainer = trainer_class()(
         model=model,
         processing_class=tokenizer,
-        args=_config(recipe, checkpoints, "validation" in examples),
+        args=sft_config(recipe, checkpoints, "validation" in examples),
         train_dataset=dataset("train"),
         eval_dataset=dataset("validation") if "validation" in examples else None,
-        callbacks=[_step_callback(run, progress, interrupt)],
     )
     _silence(trainer)
     _adapter_to_float32(trainer.model)
-    return trainer, interrupt
+    return trainer
 
 
 def _adapter_to_float32(model: Any) -> None:
@@ -256,59 +209,6 @@ def _adapter_to_float32(model: Any) -> None:
     for parameter in model.parameters():
         if parameter.requires_grad:
             parameter.data = parameter.data.float()
-
-
-def _config(recipe: Recipe, checkpoints: Path, validate: bool) -> Any:
-    """TRL's configuration, every field that matters set from the recipe."""
-    import torch
-    from trl import SFTConfig
-
-    options = recipe.train
-    gpu = torch.cuda.is_available()
-    bfloat16 = options.precision == "bfloat16" or (
-        options.precision == "auto" and gpu and torch.cuda.is_bf16_supported()
-    )
-    float16 = options.precision == "float16" or (options.precision == "auto" and gpu and not bfloat16)
-    return SFTConfig(
-        output_dir=str(checkpoints),
-        num_train_epochs=options.epochs,
-        max_steps=options.max_steps or -1,
-        per_device_train_batch_size=options.batch_size,
-        per_device_eval_batch_size=options.batch_size,
-        gradient_accumulation_steps=options.accumulation,
-        learning_rate=options.learning_rate,
-        lr_scheduler_type=options.schedule,
-        warmup_steps=options.warmup,
-        weight_decay=options.weight_decay,
-        max_grad_norm=options.max_grad_norm,
-        optim=options.optimizer,
-        bf16=bfloat16,
-        fp16=float16,
-        use_cpu=not gpu,
-        gradient_checkpointing=options.gradient_checkpointing,
-        max_length=recipe.model.max_length,
-        packing=options.packing,
-        packing_strategy="bfd",
-        padding_free=False,
-        completion_only_loss=True,
-        assistant_only_loss=False,
-        loss_type="nll",
-        dataset_num_proc=1,
-        dataloader_num_workers=0,
-        train_sampling_strategy="group_by_length" if options.group_by_length else "random",
-        eval_strategy="steps" if validate else "no",
-        eval_steps=options.eval_steps,
-        save_strategy="steps",
-        save_steps=options.save_steps,
-        save_total_limit=2,
-        logging_steps=1,
-        logging_first_step=True,
-        report_to="none",
-        disable_tqdm=True,
-        seed=options.seed,
-        data_seed=options.seed,
-        push_to_hub=False,
-    )
 
 
 def _silence(trainer: Any) -> None:
@@ -326,44 +226,3 @@ def _quiet_libraries() -> None:
 
     datasets.disable_progress_bars()
     transformers.utils.logging.disable_progress_bar()
-
-
-class Interrupt:
-    """Turns the first Ctrl-C inside the ``with`` block into a flag; the second acts as usual."""
-
-    def __init__(self) -> None:
-        self.asked = False
-        self._before: Any = None
-
-    def __enter__(self) -> "Interrupt":
-        self._before = signal.signal(signal.SIGINT, self._first)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        signal.signal(signal.SIGINT, self._before)
-
-    def _first(self, _signal: int, _frame: FrameType | None) -> None:
-        self.asked = True
-        signal.signal(signal.SIGINT, self._before)
-
-
-def _step_callback(run: Run, progress: Progress | None, interrupt: Interrupt) -> Any:
-    """One JSON line of log a step, the progress bar, and the orderly stop."""
-    from transformers import TrainerCallback
-
-    class StepCallback(TrainerCallback):  # type: ignore[misc]  # transformers is untyped here
-        started = time.monotonic()
-
-        def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:
-            numbers = {k: v for k, v in (logs or {}).items() if isinstance(v, int | float)}
-            seconds = round(time.monotonic() - self.started, 3)
-            run.log("train", step=state.global_step, seconds=seconds, **numbers)
-            if progress:
-                progress(state.global_step, state.max_steps, numbers)
-
-        def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-            if interrupt.asked:
-                control.should_save = True
-                control.should_training_stop = True
-
-    return StepCallback()

@@ -11,7 +11,9 @@ from socrates_fast.errors import TrainingError
 from socrates_fast.prompt import ChatRenderer, Example
 from socrates_fast.recipe import Recipe
 from socrates_fast.tokenizer import FolderTokenizer
-from socrates_fast.train.sft import Interrupt, _newest_checkpoint, examples_of
+from socrates_fast.train.callbacks import Interrupt
+from socrates_fast.train.checkpoints import newest_checkpoint
+from socrates_fast.train.examples import examples_of
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +60,7 @@ def test_a_checkpoint_cut_short_is_not_resumed_from(tmp_path: Path) -> None:
     for step in (2, 10):
         (tmp_path / f"checkpoint-{step}").mkdir()
     (tmp_path / "checkpoint-2" / "trainer_state.json").touch()
-    assert _newest_checkpoint(tmp_path) == tmp_path / "checkpoint-2"
+    assert newest_checkpoint(tmp_path) == tmp_path / "checkpoint-2"
     assert not (tmp_path / "checkpoint-10").exists()
 
 
