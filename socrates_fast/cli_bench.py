@@ -114,6 +114,82 @@ def bench_data(
         print_record(record)
 
 
+@bench_app.command("evaluate")
+def bench_evaluate(
+    rows: Annotated[
+        int,
+        typer.Option("--rows", help="Predictions to evaluate; SocSci210 has as many rows as the default."),
+    ] = 2_901_390,
+    keep: Annotated[
+        Path | None,
+        typer.Option("--keep", metavar="FOLDER", help="Keep the made-up files here, and use them again."),
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Seconds and memory of evaluating predictions of SocSci210's size, and whether it finds what is there."""
+    from socrates_bench.evaluate import measure, plan_of, print_record
+
+    record = measure(plan_of(rows, keep))
+    if as_json:
+        print(json.dumps(record))
+    else:
+        print_record(record)
+
+
+@bench_app.command("train")
+def bench_train(
+    shape: Annotated[
+        str, typer.Option("--shape", help="tiny, 0.5b, 1.5b, 7b or 14b: Qwen2.5's shapes, random weights.")
+    ] = "tiny",
+    backends: Annotated[
+        str, typer.Option("--backends", help="Who trains, comma-separated.")
+    ] = "unsloth,transformers",
+    steps: Annotated[int, typer.Option("--steps", help="Optimiser steps; the first two do not count.")] = 20,
+    batch_size: Annotated[int, typer.Option("--batch-size", min=1, help="Rows of a forward pass.")] = 8,
+    accumulation: Annotated[int, typer.Option("--accumulation", min=1, help="Forward passes of a step.")] = 1,
+    packing: Annotated[
+        bool, typer.Option("--packing", help="Several rows in a sequence (GPU with FlashAttention).")
+    ] = False,
+    checkpointing: Annotated[
+        bool | None,
+        typer.Option(
+            "--checkpointing/--no-checkpointing",
+            help="Recompute activations; by default only if they do not fit.",
+        ),
+    ] = None,
+    precision: Annotated[
+        str, typer.Option("--precision", help="auto, float32, bfloat16 or float16.")
+    ] = "auto",
+    four_bit: Annotated[
+        bool, typer.Option("--four-bit/--no-four-bit", help="Quantise the base to NF4.")
+    ] = True,
+    memory_cap: Annotated[
+        float | None,
+        typer.Option("--memory-cap", metavar="GIB", help="Memory of the GPU to use at most; 14.6 is a T4's."),
+    ] = None,
+    keep: Annotated[
+        Path | None,
+        typer.Option(
+            "--keep", metavar="FOLDER", help="Keep the base here (2 bytes a parameter), use it again."
+        ),
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Speed and memory of training with Unsloth and with plain Transformers, on the same batches."""
+    from socrates_bench.train import Plan, measure
+    from socrates_bench.train_figures import print_record
+
+    plan = Plan(
+        shape, backends.split(","), steps, batch_size, accumulation, packing, checkpointing, precision, four_bit,
+        memory_cap,
+    )  # fmt: skip
+    record = measure(plan, keep)
+    if as_json:
+        print(json.dumps(record))
+    else:
+        print_record(record)
+
+
 @bench_app.command("builds")
 def bench_builds(
     models: Annotated[

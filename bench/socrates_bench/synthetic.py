@@ -43,7 +43,8 @@ def config_of(shape: str) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _specs(config: dict[str, Any]) -> list[TensorSpec]:
+def tensor_specs(config: dict[str, Any]) -> list[TensorSpec]:
+    """The tensors of a Qwen2 of this configuration."""
     architecture = ARCHITECTURES["qwen2"]
     return architecture.tensors(architecture.complete(config))
 
@@ -60,24 +61,24 @@ def write_base(folder: Path, shape: str, vocabulary: Path | Sequence[str] | None
     folder.mkdir(parents=True)
     config = config_of(shape)
     (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
-    _write_tokenizer(folder, vocabulary, config["vocab_size"])
-    specs = _specs(config)
+    write_tokenizer(folder, vocabulary, config["vocab_size"])
+    specs = tensor_specs(config)
     shards: list[dict[str, tuple[int, ...]]] = [{}]
     for spec in specs:
         if sum(2 * prod(shape) for shape in shards[-1].values()) > SHARD_BYTES:
             shards.append({})
         shards[-1][spec.source] = spec.shape
     weight_map: dict[str, str] = {}
-    random = _random_bfloat16()
+    random = random_bfloat16()
     for number, shapes in enumerate(shards, start=1):
         name = f"model-{number:05}-of-{len(shards):05}.safetensors"
-        _write_safetensors(folder / name, shapes, random)
+        write_safetensors(folder / name, shapes, random)
         weight_map |= dict.fromkeys(shapes, name)
     index = {"metadata": {}, "weight_map": weight_map}
     (folder / "model.safetensors.index.json").write_text(json.dumps(index), encoding="utf-8")
 
 
-def _random_bfloat16() -> Iterator[NDArray[np.uint16]]:
+def random_bfloat16() -> Iterator[NDArray[np.uint16]]:
     """Endless random numbers of standard deviation 0.02, from one block at changing offsets."""
     rng = np.random.default_rng(0)
     block = (rng.standard_normal(_BLOCK, np.float32) * 0.02).view(np.uint32) >> 16
@@ -87,9 +88,10 @@ def _random_bfloat16() -> Iterator[NDArray[np.uint16]]:
         yield twice[start : start + _BLOCK]
 
 
-def _write_safetensors(
+def write_safetensors(
     path: Path, shapes: dict[str, tuple[int, ...]], random: Iterator[NDArray[np.uint16]]
 ) -> None:
+    """Write random tensors of some shapes as one safetensors file in bfloat16."""
     header, offset = {}, 0
     for name, shape in shapes.items():
         end = offset + 2 * prod(shape)
@@ -132,7 +134,8 @@ def _vocabulary(source: Path | Sequence[str] | None, size: int) -> tuple[list[st
     ]
 
 
-def _write_tokenizer(folder: Path, vocabulary: Path | Sequence[str] | None, size: int) -> None:
+def write_tokenizer(folder: Path, vocabulary: Path | Sequence[str] | None, size: int) -> None:
+    """Write a tokenizer's files: of a GGUF's vocabulary, of some texts, or of bytes alone; ``size`` tokens."""
     tokens, merges = _vocabulary(vocabulary, size)
     added = [
         {"id": len(tokens) + n, "content": text, "special": True, "normalized": False, "lstrip": False,
@@ -163,7 +166,7 @@ def write_adapter(folder: Path, shape: str, rank: int = 16) -> None:
     folder.mkdir(parents=True)
     rng = np.random.default_rng(1)
     tensors = {}
-    for spec in _specs(config_of(shape)):
+    for spec in tensor_specs(config_of(shape)):
         if "_proj.weight" in spec.source:
             key = f"base_model.model.{spec.source.removesuffix('.weight')}"
             tensors[f"{key}.lora_A.weight"] = rng.standard_normal(
