@@ -181,6 +181,8 @@ def evaluate_data(
     if not prepared.dropped.is_empty():
         console.say(f"{data}: {prepared.dropped['rows'].sum()} rows cannot be scored:\n{prepared.faults()}")
     rows = sample_rows(prepared.rows, limit, seed=0)
+    if stored:  # nothing is asked, so texts can go
+        rows = rows.drop("stimuli")
     which = fingerprint(
         [str(Path(model).resolve()), str(data.resolve()), *([str(adapter)] if adapter else [])]
     )[:8]  # file names recur over runs

@@ -19,7 +19,7 @@ import numpy as np
 import polars as pl
 
 from socrates_fast.evaluate.answers import Answers, Cells
-from socrates_fast.evaluate.predictions import AT_ONCE, Block, InMemory, Predictions
+from socrates_fast.evaluate.predictions import Block, InMemory, Predictions, pieces
 from socrates_fast.evaluate.ragged import Bools, Floats, Ints, weighted_count
 
 SEED = 20_250_905
@@ -141,8 +141,7 @@ class ByCell(Predictions):
         kinds = cells.scale[answers.cell]
         for number, values in enumerate(cells.scales):
             rows = np.flatnonzero(kinds == number)
-            for start in range(0, len(rows), AT_ONCE):
-                some = rows[start : start + AT_ONCE]
+            for some in pieces(rows, len(values)):
                 entries = cells.shape.starts[answers.cell[some], None] + np.arange(len(values))
                 yield Block(some, values, self.distribution[entries], np.ones(len(some)))
 
@@ -199,8 +198,7 @@ class Demographics(Predictions):
         kinds = cells.scale[answers.cell]
         for number, values in enumerate(cells.scales):
             rows = np.flatnonzero(kinds == number)
-            for start in range(0, len(rows), AT_ONCE):
-                some = rows[start : start + AT_ONCE]
+            for some in pieces(rows, len(values)):
                 yield Block(some, values, around(values, wanted[some]), np.ones(len(some)))
 
 

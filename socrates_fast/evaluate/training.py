@@ -10,9 +10,20 @@ import polars as pl
 from socrates_fast.data.schema import CELL
 from socrates_fast.data.splits import GROUPS
 from socrates_fast.errors import DataError
-from socrates_fast.evaluate.answers import Answers, leave_out_mixed, read_answers
+from socrates_fast.evaluate.answers import Answers, leave_out_mixed, needed, read_answers
 
-_COLUMNS = (*CELL, "participant", "sample_id", "response", "low", "high", "values", "open", "demographic")
+_COLUMNS = (
+    *CELL,
+    "participant",
+    "sample_id",
+    "response",
+    "low",
+    "high",
+    "values",
+    "open",
+    "truth",
+    "demographic",
+)
 _WHAT = {"participant": "people", "condition": "conditions", "task": "tasks", "study": "studies"}
 _ROW = ("study_id", "sample_id")
 
@@ -35,11 +46,14 @@ class Training:
         Raises:
             DataError: not a prepared file.
         """
-        rows = self._scan(_COLUMNS).filter(
+        scan = self._scan(_COLUMNS)
+        known = {field.name for field in scan.collect_schema()["demographic"].fields}  # type: ignore[attr-defined]
+        rows = scan.filter(
             ~pl.col("open"), pl.col("response").is_between("low", "high"),
             pl.col("values").is_null() | pl.col("values").list.contains(pl.col("response")),
-        ).collect()  # fmt: skip
-        kept, _ = leave_out_mixed(rows)
+        )  # fmt: skip
+        wanted = needed([name for name in groups if name in known])  # read_answers refuses the others by name
+        kept, _ = leave_out_mixed(rows.select(wanted).collect())
         return read_answers(kept, groups) if kept.height else None
 
     def seen(self, rows: pl.DataFrame) -> dict[str, Any]:

@@ -52,6 +52,8 @@ def test_training_answers_leave_out_what_cannot_be_used(train: Path) -> None:
     # The cell of row 2 has two scales now: all of its 20 rows go, rows 0 and 1 among them.
     assert found.height == rows.height - 20
     assert found.groups["gender"].levels == ("Female", "Male")
+    with pytest.raises(DataError, match="no demographic field shoe_size"):
+        Training(train).answers(("gender", "shoe_size"))
     damaged.filter(pl.col("i") == 0).drop("i").write_parquet(train)
     assert Training(train).answers(()) is None
 
