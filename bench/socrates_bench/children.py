@@ -9,8 +9,8 @@ import re
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -109,3 +109,13 @@ def memory(process: int) -> dict[str, int]:
     fields = {"peak": "VmHWM", "own": "RssAnon", "files": "RssFile"}
     found = {name: re.search(rf"{field}:\s+(\d+) kB", status) for name, field in fields.items()}
     return {name: 1024 * int(match[1]) if match else 0 for name, match in found.items()}
+
+
+@contextmanager
+def kept_folder(kept: Path | None) -> Iterator[Path]:
+    """A folder for what a bench makes: one that is kept, or a temporary one."""
+    if kept is not None:
+        yield kept.resolve()
+        return
+    with tempfile.TemporaryDirectory() as place:
+        yield Path(place) / "rows"

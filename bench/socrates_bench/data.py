@@ -16,7 +16,6 @@ Command: socrates-fast bench data --json
 
 import os
 import sys
-import tempfile
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -24,7 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from socrates_bench.children import Child, memory
+from socrates_bench.children import Child, kept_folder, memory
 from socrates_bench.data_check import checked
 from socrates_bench.data_plan import LEAST_ROWS
 from socrates_bench.data_rows import folder_of_shards, made
@@ -89,7 +88,7 @@ def measure(plan: Plan) -> dict[str, Any]:
         SocratesError: what was left out or written is not what ought to be.
     """
     load = os.getloadavg()[0]
-    with _folder(plan.keep) as source, _folder(plan.out) as out:
+    with kept_folder(plan.keep) as source, kept_folder(plan.out) as out:
         for share in plan.shares:
             if (there := _prepared(out, share)).exists():
                 raise SocratesError(f"{there} is already there; delete it, or name another folder with --out")
@@ -109,16 +108,6 @@ def measure(plan: Plan) -> dict[str, Any]:
         "prepare": prepared, "scales": scales,
         "load_average_at_start": load, "cpu": cpu_name(), "commit": commit(), "environment": environment(),
     }  # fmt: skip
-
-
-@contextmanager
-def _folder(kept: Path | None) -> Iterator[Path]:
-    """A folder that is kept, or a temporary one."""
-    if kept is not None:
-        yield kept.resolve()
-        return
-    with tempfile.TemporaryDirectory() as place:
-        yield Path(place) / "rows"
 
 
 def _prepared(out: Path, share: float) -> Path:

@@ -17,13 +17,11 @@ Command: socrates-fast bench evaluate --json
 import os
 import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from socrates_bench.children import Child, memory
+from socrates_bench.children import Child, kept_folder, memory
 from socrates_bench.data_plan import ROWS
 from socrates_bench.demo import commit, cpu_name
 from socrates_bench.evaluate_check import checked
@@ -78,7 +76,7 @@ def measure(plan: Plan) -> dict[str, Any]:
         SocratesError: the evaluation did not find what was put in.
     """
     load = os.getloadavg()[0]
-    with _folder(plan.keep) as folder, tempfile.TemporaryDirectory() as out:
+    with kept_folder(plan.keep) as folder, tempfile.TemporaryDirectory() as out:
         facts = made(folder, plan.rows, plan.seed, _progress)
         with Child("socrates_bench.evaluate_child", cores=CORES) as child:
             run = child.ask(folder=str(folder), out=out, min_people=plan.min_people)
@@ -93,16 +91,6 @@ def measure(plan: Plan) -> dict[str, Any]:
         "checks": found, "made": {name: facts[name] for name in ("seed", "bytes", "seconds")},
         "load_average_at_start": load, "cpu": cpu_name(), "commit": commit(), "environment": environment(),
     }  # fmt: skip
-
-
-@contextmanager
-def _folder(kept: Path | None) -> Iterator[Path]:
-    """A folder that is kept, or a temporary one."""
-    if kept is not None:
-        yield kept.resolve()
-        return
-    with tempfile.TemporaryDirectory() as place:
-        yield Path(place) / "rows"
 
 
 def _progress(text: str) -> None:

@@ -40,7 +40,7 @@ def read_groups(rows: pl.DataFrame, fields: Sequence[str]) -> dict[str, Grouping
     """
     if not fields or "demographic" not in rows.columns:
         return {}
-    known = [field.name for field in rows.schema["demographic"].fields]  # type: ignore[attr-defined]
+    known = fields_of(rows.schema)
     found = {}
     for name in fields:
         if name not in known:
@@ -50,6 +50,12 @@ def read_groups(rows: pl.DataFrame, fields: Sequence[str]) -> dict[str, Grouping
         if grouping.levels:
             found[name] = grouping
     return found
+
+
+def fields_of(schema: pl.Schema) -> list[str]:
+    """Names of the fields of the column ``demographic``."""
+    kind = schema["demographic"]
+    return [field.name for field in kind.fields] if isinstance(kind, pl.Struct) else []
 
 
 def _named(name: str, column: pl.Series) -> Grouping:

@@ -11,6 +11,7 @@ from socrates_fast.data.schema import CELL
 from socrates_fast.data.splits import GROUPS
 from socrates_fast.errors import DataError
 from socrates_fast.evaluate.answers import Answers, leave_out_mixed, needed, read_answers
+from socrates_fast.evaluate.groups import fields_of
 
 _COLUMNS = (
     *CELL,
@@ -47,7 +48,7 @@ class Training:
             DataError: not a prepared file.
         """
         scan = self._scan(_COLUMNS)
-        known = {field.name for field in scan.collect_schema()["demographic"].fields}  # type: ignore[attr-defined]
+        known = fields_of(scan.collect_schema())
         rows = scan.filter(
             ~pl.col("open"), pl.col("response").is_between("low", "high"),
             pl.col("values").is_null() | pl.col("values").list.contains(pl.col("response")),
