@@ -185,7 +185,9 @@ class Pipeline:
         from socrates_fast.train.sft import train
 
         def work() -> list[Path]:
-            sides = {side: self.rows(side) for side in ("train", "validation")}
+            options = self.recipe.train
+            checked = sample_rows(self.rows("validation"), options.eval_rows, self.recipe.data.split.seed)
+            sides = {"train": self.rows("train"), "validation": checked}
             # Unsloth and TRL print to stdout, which belongs to the command's own output.
             with redirect_stdout(sys.stderr), self.console.steps("training") as progress:
                 result = train(

@@ -165,7 +165,7 @@ def _validation_note(recipe: Recipe, time: Time) -> Iterator[str]:
         steps = recipe.train.eval_steps
         yield (
             f"validation takes about {share:.0%} of the time: raise train.eval_steps ({steps}) or lower "
-            f"data.split.validation ({recipe.data.split.validation:g}), which data.share does not touch"
+            f"train.eval_rows ({recipe.train.eval_rows})"
         )
 
 

@@ -13,7 +13,7 @@ A micro-batch takes
 """
 
 from dataclasses import dataclass
-from math import ceil
+from math import ceil, inf
 
 from socrates_fast.plan.gpus import Gpu
 from socrates_fast.plan.ranges import Range, fixed
@@ -119,7 +119,8 @@ def schedule(recipe: Recipe, rows: Rows) -> Schedule:
         steps, batches, through = fixed(float(options.max_steps)), batches * share, through * share
     # The trainer's own count, and one evaluation is not made where there are fewer steps than eval_steps.
     evaluations = Range(*(float(ceil(end) // options.eval_steps) for end in (steps.low, steps.high)))
-    each = rows.validation.over(per_batch)
+    most = inf if options.eval_rows is None else options.eval_rows
+    each = Range(min(rows.validation.low, most), min(rows.validation.high, most)).over(per_batch)
     return Schedule(steps, batches, evaluations, each * evaluations, through, through * rows.tokens)
 
 

@@ -83,6 +83,8 @@ class Train(Section):
     """Batches of rows of like length, so that little is padding."""
     eval_steps: int = Field(50, ge=1)
     """Optimiser steps between validation losses."""
+    eval_rows: int | None = Field(2000, ge=1)
+    """Most validation rows (chosen by hash) that a validation loss is over; null takes all, which costs a pass over them."""
     save_steps: int = Field(50, ge=1)
     """Optimiser steps between checkpoints."""
     save_minutes: float | None = Field(30, gt=0)

@@ -220,7 +220,9 @@ def test_max_steps_end_a_training() -> None:
 
 
 def test_validation_that_takes_long_is_named() -> None:
-    plan = make_plan(recipe_of(PAPER, "data.split.validation=0.05", "train.eval_steps=50"), "h200")
+    plan = make_plan(
+        recipe_of(PAPER, "data.split.validation=0.05", "train.eval_steps=50", "train.eval_rows=null"), "h200"
+    )
     assert any("raise train.eval_steps (50)" in note for note in plan.notes)
     assert plan.time.validation.middle > plan.time.training.middle
 
