@@ -29,8 +29,8 @@ def sequences(batch: int, vocabulary: int) -> int:
     takes 256 paths at most. With a large vocabulary a row is half a megabyte, of which llama.cpp holds two copies and we two:
     fewer are reserved then, which only wide scales notice.
     """
-    least, share = (32, 2) if vocabulary > LARGE_VOCABULARY else (48, 3)
-    return min(256, max(least, share * batch // 32))
+    least, share = (24, 1.5) if vocabulary > LARGE_VOCABULARY else (48, 3)
+    return min(256, max(least, int(share * batch) // 32))
 
 
 def default_context(header: Header) -> int:
