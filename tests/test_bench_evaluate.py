@@ -18,7 +18,8 @@ from socrates_bench.evaluate_rows import KNOWN, LEAST_ROWS, PREDICTIONS, TEST, T
 from socrates_bench.evaluate_truth import distance, effects, expected_losses, of_cell
 from socrates_fast.data.schema import CELL, PREPARED
 from socrates_fast.errors import SocratesError
-from socrates_fast.evaluate.answers import KEYS, Answers, read_answers
+from socrates_fast.evaluate.answers import Answers, read_answers
+from socrates_fast.evaluate.checks import KEYS
 from socrates_fast.evaluate.predictions import Stored
 from socrates_fast.evaluate.summary import Beside, summarise
 from socrates_fast.runs import write_json

@@ -26,7 +26,7 @@ from socrates_bench.evaluate_people import Cell, Floats
 from socrates_bench.evaluate_truth import of_cell
 from socrates_fast.data.schema import DEMOGRAPHIC, PREPARED
 from socrates_fast.errors import SocratesError
-from socrates_fast.evaluate.answers import KEYS
+from socrates_fast.evaluate.checks import KEYS
 from socrates_fast.evaluate.frame import predictions_frame
 from socrates_fast.evaluate.ragged import Ragged
 from socrates_fast.runs import atomic_folder, fingerprint, write_json

@@ -18,7 +18,8 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from socrates_fast.evaluate.answers import Answers, Cells
+from socrates_fast.evaluate.answers import Answers
+from socrates_fast.evaluate.cells import Cells
 from socrates_fast.evaluate.predictions import Block, InMemory, Predictions, pieces
 from socrates_fast.evaluate.ragged import Bools, Floats, Ints, weighted_count
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from socrates_fast.evaluate.answers import Cells
+from socrates_fast.evaluate.cells import Cells
 from socrates_fast.evaluate.ragged import Bools, Floats, Ints, weighted_count
 from socrates_fast.evaluate.spread import NO_SPREAD, moments
 from socrates_fast.evaluate.uncertainty import Estimate, divide, ratio

@@ -13,10 +13,10 @@ import numpy as np
 import polars as pl
 
 from socrates_fast.errors import DataError
-from socrates_fast.evaluate.answers import (
+from socrates_fast.evaluate.answers import Answers
+from socrates_fast.evaluate.checks import (
     KEYS,
     SUM_TOLERANCE,
-    Answers,
     floats,
     read_probabilities,
     refuse,

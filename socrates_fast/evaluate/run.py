@@ -10,7 +10,8 @@ import polars as pl
 
 from socrates_fast.console import Console, Rows
 from socrates_fast.errors import ScoringError
-from socrates_fast.evaluate.answers import KEYS, Answers, check_rows, leave_out_mixed, read_answers
+from socrates_fast.evaluate.answers import Answers, leave_out_mixed, read_answers
+from socrates_fast.evaluate.checks import KEYS, check_rows
 from socrates_fast.evaluate.frame import predictions_frame
 from socrates_fast.evaluate.predictions import Predictions, Stored
 from socrates_fast.evaluate.ragged import Ragged

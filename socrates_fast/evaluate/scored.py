@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from socrates_fast.evaluate import effects, tally, uncertainty
-from socrates_fast.evaluate.answers import Answers, Cells
+from socrates_fast.evaluate.answers import Answers
+from socrates_fast.evaluate.cells import Cells
 from socrates_fast.evaluate.fairness import GroupTally
 from socrates_fast.evaluate.metrics import row_wasserstein
 from socrates_fast.evaluate.predictions import Predictions, pieces

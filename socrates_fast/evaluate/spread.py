@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from socrates_fast.evaluate.answers import Cells
+from socrates_fast.evaluate.cells import Cells
 from socrates_fast.evaluate.ragged import Floats, Ints, weighted_count
 from socrates_fast.evaluate.uncertainty import divide
 

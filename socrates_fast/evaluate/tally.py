@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csc_array
 
 from socrates_fast.evaluate import metrics as row
-from socrates_fast.evaluate.answers import Cells
+from socrates_fast.evaluate.cells import Cells
 from socrates_fast.evaluate.ragged import Bools, Floats, Ints, weighted_count
 from socrates_fast.evaluate.uncertainty import Estimate, divide, pearson, ratio_of_sums, root_of_ratio
 

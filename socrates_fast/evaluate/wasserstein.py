@@ -3,7 +3,7 @@
 import numpy as np
 from scipy.stats import binom
 
-from socrates_fast.evaluate.answers import Cells
+from socrates_fast.evaluate.cells import Cells
 from socrates_fast.evaluate.metrics import wasserstein
 from socrates_fast.evaluate.ragged import Floats, Ints, weighted_count
 

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from socrates_fast.evaluate.answers import Cells, read_answers
+from socrates_fast.evaluate.answers import read_answers
+from socrates_fast.evaluate.cells import Cells
 from socrates_fast.evaluate.effects import (
     Tasks,
     ceiling_estimates,

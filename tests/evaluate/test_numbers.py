@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from socrates_fast.data.schema import DEMOGRAPHIC, PREPARED
-from socrates_fast.evaluate.answers import KEYS, needed, read_answers
+from socrates_fast.evaluate.answers import needed, read_answers
+from socrates_fast.evaluate.checks import KEYS
 from socrates_fast.evaluate.groups import read_groups
 from socrates_fast.evaluate.numbers import any_twice, differs, key_of, numbered, places
 from tests.evaluate.conftest import Cell
