@@ -41,7 +41,8 @@ def _code(column: pl.Series) -> tuple[Ints, int]:
         return _from(column.cast(pl.Enum(words)).to_physical(), -1), len(words) + 1
     if not column.dtype.is_integer():
         return _dense(_from(column.rank("dense"), 0))
-    low, high = (int(end or 0) for end in (column.min(), column.max()))  # type: ignore[arg-type] # integers
+    known = column.drop_nulls().to_numpy()
+    low, high = (int(known.min()), int(known.max())) if len(known) else (0, 0)
     if high - low >= _MOST // 4:
         return _dense(_from(column.rank("dense"), 0))
     return _from(column, low - 1), high - low + 2
