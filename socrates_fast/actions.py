@@ -22,6 +22,7 @@ from socrates_fast.runs import fingerprint, sha256_file
 if TYPE_CHECKING:
     from socrates_export.proof.comparison import Judge
     from socrates_export.release.facts import RunFacts
+    from socrates_fast.curves.history import History
     from socrates_fast.evaluate.run import Setting
     from socrates_fast.evaluate.training import Training
 
@@ -69,11 +70,13 @@ class Known:
         training: the training side of the data, from which baselines learn.
         fine_tuned: it was trained on those rows, so that its figures on the same people mean nothing.
         base: predictions.parquet of the model before fine-tuning, for the same rows.
+        history: how its training went, for the report.
     """
 
     training: "Training | None" = None
     fine_tuned: bool = False
     base: Path | None = None
+    history: "History | None" = None
 
 
 def evaluate_model(
@@ -104,7 +107,9 @@ def evaluate_model(
     setting = _setting(rows, options, title, details, known)
     if Path(model).suffix == ".parquet":
         return list(evaluate_predictions(rows, Path(model), out, Path(model).stem, setting).files)
-    settings = options.model_dump(include={"context", "batch", "threads", "gpu_layers", "deterministic"})
+    settings = options.model_dump(
+        include={"context", "batch", "threads", "gpu_layers", "deterministic", "reasonings"}
+    )
     settings |= {"probe": True}
     follower = Follower(model)
     with load_predictor(model, **settings, **(more or {}), **follower.settings) as predictor:
@@ -130,7 +135,7 @@ def _setting(
         min_people=options.min_people,
         facts={"seen_in_training": training.seen(rows)} if training and known.fine_tuned else {},
     )
-    return Setting(title, details, options.groups, beside)
+    return Setting(title, details, options.groups, beside, history=known.history)
 
 
 def read_metrics(folder: Path) -> dict[str, Any]:
@@ -174,6 +179,9 @@ def evaluate_data(
     """
     known = {name: value for name, value in settings.items() if name in Evaluate.model_fields}
     more = {name: value for name, value in settings.items() if name not in known}
+    run = run_of(adapter or Path(model))
+    if run:  # its cells are as small as its recipe says
+        known.setdefault("min_people", recipes.load(str(run / "recipe.yaml")).evaluate.min_people)
     options = recipes.section(Evaluate, limit=limit, **known)
     stored = Path(model).suffix == ".parquet"  # predictions: nothing is asked
     prompt = PromptOptions() if stored else trained_prompt(model, adapter)
@@ -206,6 +214,14 @@ def reasons(dropped: pl.DataFrame) -> dict[str, int]:
     return {str(reason): int(rows) for reason, rows in counts.iter_rows()}
 
 
+def run_of(model: Path) -> Path | None:
+    """The folder of the run whose file or adapter a model is; None if it is no run's."""
+    for folder in list(model.absolute().parents)[:3]:
+        if (folder / "data" / "train.parquet").is_file() and (folder / "recipe.yaml").is_file():
+            return folder
+    return None
+
+
 def known_of(model: Path, data: Path, base: Path | None) -> Known:
     """What is known of a model: the run whose file or adapter it is, else only the training side of ``data``.
 
@@ -220,11 +236,10 @@ def known_of(model: Path, data: Path, base: Path | None) -> Known:
     from socrates_fast.evaluate.training import Training
 
     before = base / "predictions.parquet" if base else None
-    for folder in list(model.absolute().parents)[:3]:
-        train, recipe = folder / "data" / "train.parquet", folder / "recipe.yaml"
-        if train.is_file() and recipe.is_file():
-            tuned = "base" not in model.absolute().relative_to(folder.absolute()).parts
-            return Known(Training(train, recipes.load(str(recipe)).data.split.by), tuned, before)
+    if run := run_of(model):
+        tuned = "base" not in model.absolute().relative_to(run).parts
+        by = recipes.load(str(run / "recipe.yaml")).data.split.by
+        return Known(Training(run / "data" / "train.parquet", by), tuned, before)
     train = data / "train.parquet"
     return Known(Training(train) if train.is_file() else None, False, before)
 

@@ -73,6 +73,7 @@ class Question:
                 options.system,
                 user_text(person.persona(options.fields), self.scenario, options.order),
                 self.scale,
+                reasons=options.reasoning,
             )
             for person in self.people
         ]

@@ -15,7 +15,7 @@ from socrates_fast import __version__
 from socrates_fast.cli_bench import JsonOption, bench_app
 from socrates_fast.cli_compare import compare
 from socrates_fast.cli_data import RecipeArgument, SetOption, data_app
-from socrates_fast.cli_plan import plan
+from socrates_fast.cli_plan import PriceOption, plan
 from socrates_fast.cli_predict import OutOption, evaluate, predict
 from socrates_fast.errors import SocratesError
 
@@ -58,13 +58,20 @@ def root(
     """Fine-tune a language model on survey answers, ship it as one GGUF, predict answers with it."""
 
 
-def _pipeline(name: str, out: Path | None, overrides: list[str] | None) -> "Pipeline":
+def _pipeline(
+    name: str, out: Path | None, overrides: list[str] | None, usd_per_hour: float | None = None
+) -> "Pipeline":
     from socrates_fast import recipes
     from socrates_fast.console import Console
     from socrates_fast.pipeline import Pipeline
+    from socrates_fast.plan.gpus import checked_price
+    from socrates_fast.train.distributed import join
 
-    recipe = recipes.load(name, overrides or ())
-    return Pipeline(recipe, out or Path("runs") / recipe.name, Console())
+    world = join()
+    with world.together():
+        recipe, price = recipes.load(name, overrides or ()), checked_price(usd_per_hour)
+    folder = out or Path("runs") / recipe.name
+    return Pipeline(recipe, folder, Console(quiet=not world.first), price, world)
 
 
 @app.command()
@@ -74,26 +81,46 @@ def demo(out: OutOption = None, overrides: SetOption = None) -> None:
 
     pipeline = _pipeline("tiny", out, overrides)
     with pipeline.locked():
-        show(pipeline)
+        if pipeline.goes_on():
+            show(pipeline)
 
 
 @app.command()
-def run(recipe: RecipeArgument, out: OutOption = None, overrides: SetOption = None) -> None:
-    """Data, training, export, evaluation; the same command resumes where it stopped."""
+def run(
+    recipe: RecipeArgument,
+    out: OutOption = None,
+    usd_per_hour: PriceOption = None,
+    overrides: SetOption = None,
+) -> None:
+    """Data, training, export, evaluation; the same command resumes where it stopped.
+
+    Of several processes (torchrun) all train, and the first exports and evaluates.
+    """
     from socrates_fast.demo import print_table
 
-    pipeline = _pipeline(recipe, out, overrides)
+    pipeline = _pipeline(recipe, out, overrides, usd_per_hour)
     with pipeline.locked():
+        if not pipeline.goes_on():
+            return
         evaluated = pipeline.evaluate()
     print_table(pipeline.recipe.name, evaluated)
 
 
 @app.command()
-def train(recipe: RecipeArgument, out: OutOption = None, overrides: SetOption = None) -> None:
-    """Prepare the data and train the adapter; resumes where it stopped."""
-    pipeline = _pipeline(recipe, out, overrides)
+def train(
+    recipe: RecipeArgument,
+    out: OutOption = None,
+    usd_per_hour: PriceOption = None,
+    overrides: SetOption = None,
+) -> None:
+    """Prepare the data and train the adapter; resumes where it stopped.
+
+    On several GPUs: torchrun --nproc-per-node GPUS -m socrates_fast train ...
+    """
+    pipeline = _pipeline(recipe, out, overrides, usd_per_hour)
     with pipeline.locked():
-        print(pipeline.train())
+        if pipeline.goes_on():
+            print(pipeline.train())
 
 
 @app.command()
@@ -239,7 +266,8 @@ def main(arguments: list[str] | None = None) -> None:
     try:
         code: Any = app(arguments, standalone_mode=False)
     except SocratesError as error:
-        print(f"error: {error}", file=sys.stderr)
+        if str(error):  # else another process of the same training says it
+            print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
     except OSError as error:
         if error.errno not in THEIRS:
@@ -251,6 +279,7 @@ def main(arguments: list[str] | None = None) -> None:
         sys.exit(2)
     except (KeyboardInterrupt, typer.Abort):
         code = INTERRUPTED
-    if code == INTERRUPTED:  # Typer turns Ctrl-C inside a verb into this code by itself
+    # Typer turns Ctrl-C inside a verb into this code by itself; of processes that train together one says so.
+    if code == INTERRUPTED and os.environ.get("RANK", "0") == "0":
         print("interrupted; the same command resumes", file=sys.stderr)
     sys.exit(code if isinstance(code, int) else 0)

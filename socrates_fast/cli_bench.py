@@ -1,10 +1,18 @@
 """The verbs of ``bench``: measure, and print comparable records. Each imports its work when it is called."""
 
-import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from socrates_fast.cli_options import (
+    KeepOption,
+    LinesOption,
+    OutOption,
+    RepeatsOption,
+    ShapeOption,
+    ThreadsOption,
+)
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout, nothing else.")]
 
@@ -14,48 +22,39 @@ bench_app = typer.Typer(
 
 
 @bench_app.command("demo")
-def bench_demo(as_json: JsonOption = False) -> None:
+def bench_demo(as_json: LinesOption = False, out: OutOption = None) -> None:
     """Seconds of every stage of the demo, from an empty cache, and what the model learned."""
-    from socrates_bench.demo import measure, print_record
+    from socrates_bench.deliver import deliver
+    from socrates_bench.demo import measure
 
-    record = measure()
-    if as_json:
-        print(json.dumps(record))
-    else:
-        print_record(record)
+    deliver(measure(), as_json, out)
 
 
 @bench_app.command("export")
 def bench_export(
-    shape: Annotated[
-        str, typer.Option("--shape", help="tiny, 0.5b or 3b: Qwen2.5's shapes, random weights.")
-    ] = "0.5b",
+    shape: ShapeOption = "0.5b",
     sets: Annotated[
         list[str] | None,
         typer.Option("--quant", help="Types of one export, comma-separated; may be repeated."),
     ] = None,
-    repeats: Annotated[int, typer.Option("--repeats", min=1, help="Exports of each set; medians count.")] = 3,
+    repeats: RepeatsOption = 3,
     apart: Annotated[
         bool, typer.Option("--apart/--no-apart", help="Also run PEFT's merge and llama.cpp's own tools.")
     ] = True,
-    as_json: JsonOption = False,
+    as_json: LinesOption = False,
+    out: OutOption = None,
 ) -> None:
     """Seconds, memory and bytes of exports, beside the same steps done apart and the bare arithmetic."""
-    from socrates_bench.export import SETS, measure, print_record
+    from socrates_bench.deliver import deliver
+    from socrates_bench.export import SETS, measure
 
     chosen = [tuple(one.split(",")) for one in sets] if sets else SETS
-    record = measure(shape, chosen, repeats, apart)
-    if as_json:
-        print(json.dumps(record))
-    else:
-        print_record(record)
+    deliver(measure(shape, chosen, repeats, apart), as_json, out)
 
 
 @bench_app.command("score")
 def bench_score(
-    shape: Annotated[
-        str, typer.Option("--shape", help="tiny, 0.5b or 3b: Qwen2.5's shapes, random weights.")
-    ] = "0.5b",
+    shape: ShapeOption = "0.5b",
     types: Annotated[str, typer.Option("--types", help="GGUF types, comma-separated.")] = "f16,q8_0,q4_k_m",
     people: Annotated[int | None, typer.Option("--people", min=1, help="People, ten rows each.")] = None,
     peer_people: Annotated[
@@ -65,25 +64,67 @@ def bench_score(
     orders: Annotated[
         str, typer.Option("--orders", help="Orders of the prompt, comma-separated.")
     ] = "persona_first,stimulus_first",
-    repeats: Annotated[int, typer.Option("--repeats", min=1, help="Runs in each order; medians count.")] = 1,
-    threads: Annotated[
-        int | None, typer.Option("--threads", min=1, help="CPU threads; all by default.")
-    ] = None,
+    repeats: RepeatsOption = 1,
+    threads: ThreadsOption = None,
     gpu_layers: Annotated[
         int, typer.Option("--gpu-layers", min=-1, help="Layers on the GPU; -1 for all.")
     ] = -1,
-    as_json: JsonOption = False,
+    as_json: LinesOption = False,
+    out: OutOption = None,
 ) -> None:
     """Rows per second of answer distributions, beside Llama row by row and llama.cpp's own prompt speed."""
+    from socrates_bench.deliver import deliver
     from socrates_bench.score import measure, plan_of
-    from socrates_bench.score_figures import print_record
 
     plan = plan_of(shape, people, peer_people, orders.split(","), repeats, threads, gpu_layers)
-    record = measure(shape, types.split(","), plan)
-    if as_json:
-        print(json.dumps(record))
-    else:
-        print_record(record)
+    deliver(measure(shape, types.split(","), plan), as_json, out)
+
+
+@bench_app.command("decode")
+def bench_decode(
+    models: Annotated[
+        list[Path] | None, typer.Argument(metavar="[MODEL.gguf ...]", help="Files to measure.")
+    ] = None,
+    shapes: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--shape", help="Random weights in Qwen2.5's shapes: tiny, 0.5b, 1.5b or 3b; may be repeated."
+        ),
+    ] = None,
+    types: Annotated[
+        str, typer.Option("--types", help="GGUF types of the shapes, comma-separated.")
+    ] = "q8_0",
+    prompt: Annotated[int, typer.Option("--prompt", min=0, help="Tokens of the prompt test; 0: none.")] = 512,
+    generate: Annotated[
+        int, typer.Option("--generate", min=0, help="Tokens of the generation test; 0: none.")
+    ] = 128,
+    repeats: RepeatsOption = 5,
+    people: Annotated[
+        int, typer.Option("--people", min=0, help="People of the real workload, ten rows each; 0: none.")
+    ] = 3,
+    threads: ThreadsOption = None,
+    gpu_layers: Annotated[
+        int, typer.Option("--gpu-layers", min=-1, help="Layers on the GPU; -1 for all.")
+    ] = -1,
+    peers: Annotated[
+        str,
+        typer.Option(
+            "--vs", help="Peers in the same run, comma-separated: llama, transformers, transformers-bf16."
+        ),
+    ] = "",
+    as_json: LinesOption = False,
+    out: OutOption = None,
+) -> None:
+    """Prompt and generation speed as llama-bench has them, first token, memory, rows, ceilings, and peers."""
+    from socrates_bench.decode.bench import measure, plan_of
+    from socrates_bench.deliver import deliver
+
+    asked = [name for one in shapes or ([] if models else ["0.5b"]) for name in one.split(",")]
+    others = [name for name in peers.split(",") if name]
+    plan = plan_of(
+        models or [], asked, types.split(","), prompt, generate, repeats, people, threads, gpu_layers, others
+    )
+    deliver(measure(plan), as_json, out)
 
 
 @bench_app.command("data")
@@ -95,23 +136,18 @@ def bench_data(
         str, typer.Option("--shares", help="Shares of the training people, comma-separated.")
     ] = "1,0.01",
     split: Annotated[str, typer.Option("--split", help="What stays whole: data.split.by.")] = "participant",
-    keep: Annotated[
-        Path | None,
-        typer.Option("--keep", metavar="FOLDER", help="Keep the made-up rows here, and use them again."),
+    keep: KeepOption = None,
+    prepared: Annotated[
+        Path | None, typer.Option("--prepared", metavar="FOLDER", help="Keep the prepared folders here.")
     ] = None,
-    out: Annotated[
-        Path | None, typer.Option("--out", metavar="FOLDER", help="Keep the prepared folders here.")
-    ] = None,
-    as_json: JsonOption = False,
+    as_json: LinesOption = False,
+    out: OutOption = None,
 ) -> None:
     """Seconds and memory of preparing SocSci210's size, and whether every row that ought to be left out was."""
-    from socrates_bench.data import measure, plan_of, print_record
+    from socrates_bench.data import measure, plan_of
+    from socrates_bench.deliver import deliver
 
-    record = measure(plan_of(rows, shares, split, keep, out))
-    if as_json:
-        print(json.dumps(record))
-    else:
-        print_record(record)
+    deliver(measure(plan_of(rows, shares, split, keep, prepared)), as_json, out)
 
 
 @bench_app.command("evaluate")
@@ -120,20 +156,15 @@ def bench_evaluate(
         int,
         typer.Option("--rows", help="Predictions to evaluate; SocSci210 has as many rows as the default."),
     ] = 2_901_390,
-    keep: Annotated[
-        Path | None,
-        typer.Option("--keep", metavar="FOLDER", help="Keep the made-up files here, and use them again."),
-    ] = None,
-    as_json: JsonOption = False,
+    keep: KeepOption = None,
+    as_json: LinesOption = False,
+    out: OutOption = None,
 ) -> None:
     """Seconds and memory of evaluating predictions of SocSci210's size, and whether it finds what is there."""
-    from socrates_bench.evaluate import measure, plan_of, print_record
+    from socrates_bench.deliver import deliver
+    from socrates_bench.evaluate import measure, plan_of
 
-    record = measure(plan_of(rows, keep))
-    if as_json:
-        print(json.dumps(record))
-    else:
-        print_record(record)
+    deliver(measure(plan_of(rows, keep)), as_json, out)
 
 
 @bench_app.command("train")
@@ -173,21 +204,18 @@ def bench_train(
             "--keep", metavar="FOLDER", help="Keep the base here (2 bytes a parameter), use it again."
         ),
     ] = None,
-    as_json: JsonOption = False,
+    as_json: LinesOption = False,
+    out: OutOption = None,
 ) -> None:
     """Speed and memory of training with Unsloth and with plain Transformers, on the same batches."""
+    from socrates_bench.deliver import deliver
     from socrates_bench.train import Plan, measure
-    from socrates_bench.train_figures import print_record
 
     plan = Plan(
         shape, backends.split(","), steps, batch_size, accumulation, packing, checkpointing, precision, four_bit,
         memory_cap,
     )  # fmt: skip
-    record = measure(plan, keep)
-    if as_json:
-        print(json.dumps(record))
-    else:
-        print_record(record)
+    deliver(measure(plan, keep), as_json, out)
 
 
 @bench_app.command("builds")
@@ -200,15 +228,63 @@ def bench_builds(
         typer.Option("--lib", metavar="NAME=FOLDER", help="A build's libraries; may be repeated."),
     ] = None,
     tokens: Annotated[int, typer.Option("--tokens", min=1, max=512, help="Tokens of the prompt.")] = 512,
-    repeats: Annotated[int, typer.Option("--repeats", min=1, help="Prompts for each; medians count.")] = 5,
-    as_json: JsonOption = False,
+    repeats: RepeatsOption = 5,
+    as_json: LinesOption = False,
+    out: OutOption = None,
 ) -> None:
     """Prompt speed of other builds of llama.cpp, beside the installed one's."""
-    from socrates_bench.builds import measure, print_record
+    from socrates_bench.builds import measure
+    from socrates_bench.deliver import deliver
 
     named = [entry.partition("=") for entry in libraries or []]
-    record = measure(models, {name: Path(folder) for name, _, folder in named}, tokens, repeats)
-    if as_json:
-        print(json.dumps(record))
-    else:
-        print_record(record)
+    deliver(measure(models, {name: Path(folder) for name, _, folder in named}, tokens, repeats), as_json, out)
+
+
+@bench_app.command("parity")
+def bench_parity(
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="An export of several types.")],
+    repeats: RepeatsOption = 5,
+    threads: ThreadsOption = None,
+    as_json: LinesOption = False,
+    out: OutOption = None,
+) -> None:
+    """What each type of an export changes in the answers, and how fast each file reads prompts."""
+    from socrates_bench.deliver import deliver
+    from socrates_bench.parity import measure
+
+    deliver(measure(folder, repeats, threads), as_json, out)
+
+
+@bench_app.command("all")
+def bench_all(
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Small sizes: less than three minutes on two cores.")
+    ] = False,
+    as_json: LinesOption = False,
+    out: OutOption = None,
+) -> None:
+    """All benches in turn; what one has measured is kept if another fails."""
+    from socrates_bench.deliver import deliver
+    from socrates_bench.every import measure
+
+    deliver(measure(quick), as_json, out)
+
+
+@bench_app.command("report")
+def bench_report(
+    files: Annotated[
+        list[Path] | None,
+        typer.Argument(metavar="[FILE|FOLDER ...]", help="Records; the checkout's bench/results by default."),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="FOLDER", help="Draw plots here, as PNG and SVG.")
+    ] = None,
+    everything: Annotated[
+        bool, typer.Option("--all", help="All runs, not only the newest of each bench and shape.")
+    ] = False,
+    as_json: LinesOption = False,
+) -> None:
+    """Tables of records as Markdown, and plots of them."""
+    from socrates_bench.report.verb import report
+
+    report(files or [], out, everything, as_json)

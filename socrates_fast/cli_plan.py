@@ -9,6 +9,11 @@ import typer
 from socrates_fast.cli_bench import JsonOption
 from socrates_fast.cli_data import RecipeArgument, SetOption
 
+PriceOption = Annotated[
+    float | None,
+    typer.Option("--usd-per-hour", metavar="PRICE", help="Of the machine, for the price of the run."),
+]
+
 
 def plan(
     recipe: RecipeArgument,
@@ -20,10 +25,11 @@ def plan(
             help="t4, l4, a10g, rtx3090, rtx4090, rtx5090, a100-40gb, a100-80gb, h100, h200.",
         ),
     ] = "a100-80gb",
-    usd_per_hour: Annotated[
-        float | None,
-        typer.Option("--usd-per-hour", metavar="PRICE", help="Of the machine, for the price of the run."),
-    ] = None,
+    gpus: Annotated[
+        int,
+        typer.Option("--gpus", metavar="N", min=1, help="How many of them train together, on one machine."),
+    ] = 1,
+    usd_per_hour: PriceOption = None,
     data: Annotated[
         Path | None,
         typer.Option(
@@ -39,5 +45,5 @@ def plan(
     from socrates_fast.plan.planning import make_plan
     from socrates_fast.plan.text import plan_text
 
-    made = make_plan(recipes.load(recipe, overrides or ()), gpu, usd_per_hour, data)
+    made = make_plan(recipes.load(recipe, overrides or ()), gpu, usd_per_hour, data, gpus)
     print(json.dumps(document(made), allow_nan=False) if as_json else plan_text(made))

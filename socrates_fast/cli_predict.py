@@ -50,7 +50,11 @@ DeterministicOption = Annotated[
 
 DrawsOption = Annotated[
     int | None,
-    typer.Option("--draws", min=1, help="Of an endpoint: answers drawn where no probabilities are read; 20."),
+    typer.Option(
+        "--draws",
+        min=1,
+        help="Of an endpoint: answers drawn where no probabilities are read; 20. Of a model that reasons: reasonings; 1.",
+    ),
 ]
 ReadOption = Annotated[
     bool,
@@ -195,10 +199,17 @@ def _given(**settings: Any) -> dict[str, Any]:
 
 
 def _endpoint(model: str, draws: int | None, read: bool) -> dict[str, Any]:
-    """What an endpoint is asked for; of other models these flags mean nothing and are refused."""
+    """What an endpoint or a model that reasons is asked for; of others these flags mean nothing and are refused."""
     settings = _given(draws=draws, logprobs=None if read else "never")
+    if draws and read and model.endswith(".gguf"):
+        from socrates_fast.infer import trained_prompt
+
+        if trained_prompt(model).reasoning:
+            return {"reasonings": draws}
     if settings and not model.startswith(("http://", "https://")):
-        raise typer.BadParameter("--draws and --draw are for endpoints; of a .gguf, see --sample")
+        raise typer.BadParameter(
+            "--draws and --draw are for endpoints, --draws for models that reason too; of another .gguf, see --sample"
+        )
     return settings
 
 

@@ -38,17 +38,27 @@ class Console:
         self.rich.print(text, markup=False)
 
     @contextmanager
-    def steps(self, title: str) -> Iterator[Advance]:
-        """A progress bar with steps and time left that appears with the first step."""
+    def steps(self, title: str, own_time: bool = False) -> Iterator[Advance]:
+        """Progress in steps, from the first one on: a bar with the time left on a terminal, else lines.
+
+        Args:
+            own_time: the text tells the time left better than the bar can.
+        """
         from rich.progress import Progress
 
-        with Progress(*_columns(), console=self.rich, transient=True) as progress:
+        columns, told, spoke = _columns(12 if own_time else 24, not own_time), "", time.monotonic()
+        with Progress(
+            *columns, console=self.rich, transient=True, disable=not self.rich.is_terminal
+        ) as progress:
             task = progress.add_task(title, total=None, text="", visible=False)
 
             def advance(step: int, steps: int, text: str) -> None:
-                progress.update(task, completed=step, total=steps, visible=True)
-                if text:
-                    progress.update(task, text=text)
+                nonlocal told, spoke
+                told = text or told
+                progress.update(task, completed=step, total=steps, visible=True, text=told)
+                if not self.rich.is_terminal and time.monotonic() - spoke >= LINE_SECONDS:
+                    spoke = time.monotonic()
+                    self.say(", ".join(filter(None, (f"{title}: {step:,}/{steps:,}", told))))
 
             yield advance
 
@@ -141,7 +151,7 @@ class Rows:
         self._spoke = time.monotonic()
         speed = (self.done - self._first) / self.seconds
         left = (self._total - self.done) / speed if speed else None
-        told = f", {_duration(left)} left" if left else ""
+        told = f", {duration(left)} left" if left else ""
         self._console.say(f"{self._title}: {self.done:,}/{self._total:,} rows, {self.speed()}{told}")
 
     def end(self) -> None:
@@ -151,12 +161,14 @@ class Rows:
             self._speak()
 
 
-def _columns(width: int = 24) -> "tuple[ProgressColumn, ...]":
+def _columns(width: int = 24, left: bool = True) -> "tuple[ProgressColumn, ...]":
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+    from rich.table import Column
 
     return (
-        TextColumn("{task.description}"), BarColumn(bar_width=width), MofNCompleteColumn(), TimeRemainingColumn(),
-        TextColumn("{task.fields[text]}"),
+        TextColumn("{task.description}"), BarColumn(bar_width=width), MofNCompleteColumn(),
+        *([TimeRemainingColumn()] if left else []),
+        TextColumn("{task.fields[text]}", table_column=Column(overflow="fold")),  # a narrow terminal takes two lines
     )  # fmt: skip
 
 
@@ -168,7 +180,7 @@ def _short(count: int) -> str:
     return str(count)
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
     """Like 2:05:07."""
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes // 60}:{minutes % 60:02d}:{rest:02d}"

@@ -8,6 +8,7 @@
     │   └── ParityError           the exported file is not the model that was trained
     ├── ScoringError              a prompt that cannot be scored, a worker that died
     ├── TrainingError             training cannot start or go on
+    │   └── StoppedElsewhere      another process of the training stopped; that one says why
     └── MissingDependency         an optional package is not installed
 
 Anything else that escapes is our bug: it keeps its traceback and exits with 1.
@@ -44,6 +45,10 @@ class ScoringError(SocratesError):
 
 class TrainingError(SocratesError):
     """Training cannot start or cannot go on."""
+
+
+class StoppedElsewhere(TrainingError):
+    """Another process of the same training stopped, and says why itself; the text may be empty."""
 
 
 class MissingDependency(SocratesError):

@@ -12,55 +12,34 @@ from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import polars as pl
 
 from socrates_fast import __version__, recipes
 from socrates_fast.actions import Known, evaluate_model, export_files, read_metrics, reasons
+from socrates_fast.base import resolve_base
 from socrates_fast.console import Console
+from socrates_fast.curves.history import History
 from socrates_fast.data.facts import Facts
-from socrates_fast.data.prepare import FACTS, rows_key, write_card, write_rows
-from socrates_fast.data.prepared import prompts_of, scorable
+from socrates_fast.data.pairs import pairs
+from socrates_fast.data.prepare import FACTS, PAIRS, rows_key, write_card, write_rows
+from socrates_fast.data.prepared import after_reasoning, prompts_of, scorable
 from socrates_fast.data.splits import sample_rows
-from socrates_fast.errors import ModelError, RecipeError, SocratesError
+from socrates_fast.errors import ModelError, SocratesError
 from socrates_fast.evaluate.training import Training
-from socrates_fast.infer.hub import downloaded, is_hub_id
 from socrates_fast.judge import judge_by
 from socrates_fast.prompt import Prompt
-from socrates_fast.recipe import TINY, Model, Recipe
+from socrates_fast.recipe import PromptOptions, Recipe
 from socrates_fast.release import refresh_card, run_facts
-from socrates_fast.runs import Run, environment, fingerprint, sha256_file, write_json, write_text
+from socrates_fast.runs import LOG, environment, fingerprint, sha256_file, write_json, write_text
 from socrates_fast.tokenizer import FolderTokenizer
+from socrates_fast.train.distributed import ALONE, World
+from socrates_fast.train.start import WEIGHTS, adapter_folder
 
 if TYPE_CHECKING:
     from socrates_export.proof.comparison import Judge
-
-
-def resolve_base(model: Model, console: Console) -> Path:
-    """The folder of a recipe's base model: made (``tiny``), given, or downloaded at its pinned revision.
-
-    Raises:
-        ModelError: a given folder is not there.
-        RecipeError: a Hugging Face id without a revision.
-    """
-    if model.base == TINY:
-        from socrates_fast.train.tiny import ensure
-
-        with console.steps("making the built-in base model (once)") as progress:
-            return ensure(lambda step, steps, loss: progress(step, steps, f"loss {loss:.3f}"))
-    folder = Path(model.base).expanduser()
-    if folder.is_dir():
-        return folder
-    if not is_hub_id(model.base):
-        raise ModelError(
-            f"model.base: no folder {model.base}; give a Hugging Face model folder, an id on its Hub, or {TINY}"
-        )
-    if model.revision is None:
-        raise RecipeError(
-            f"model.base is {model.base} on the Hugging Face Hub; pin it with model.revision=COMMIT"
-        )
-    return downloaded(model.base, model.revision, "model.base")
+    from socrates_fast.train.progress import Told
 
 
 @dataclass(frozen=True)
@@ -79,33 +58,50 @@ class Pipeline:
         recipe: what to do.
         folder: the run's folder; made if it is not there.
         console: where progress goes.
+        usd_per_hour: price of the machine, to tell what training costs; None tells no cost.
+        world: the processes that train together. All but the first only train.
     """
 
-    def __init__(self, recipe: Recipe, folder: Path, console: Console) -> None:
+    def __init__(
+        self,
+        recipe: Recipe,
+        folder: Path,
+        console: Console,
+        usd_per_hour: float | None = None,
+        world: World = ALONE,
+    ) -> None:
         self.recipe = recipe
         self.console = console
-        self.run = Run(folder)
+        self.usd_per_hour = usd_per_hour
+        self.world = world
+        self._trained = False
+        self.run = world.run(folder)
 
     @contextmanager
     def locked(self, record: bool = True) -> Iterator[None]:
         """Hold the run's folder alone; clear what a killed process left; ``record`` recipe and versions in it.
 
+        Of processes that train together the first holds it for all.
+
         Raises:
             SocratesError: another process works in the folder.
         """
-        with (self.run.folder / ".lock").open("w") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
-                raise SocratesError(
-                    f"{self.run.folder}: another socrates-fast works in this folder; "
-                    f"wait for it or name another with --out"
-                ) from error
-            self.run.sweep()
-            if record:
-                write_text(self.run.folder / "recipe.yaml", recipes.dump(self.recipe))
-                write_json(self.run.folder / "environment.json", environment())
+        with (self.run.folder / ".lock").open("a") as file:
+            self.world.once(lambda: self._hold(file, record))
             yield
+
+    def _hold(self, file: IO[str], record: bool) -> None:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise SocratesError(
+                f"{self.run.folder}: another socrates-fast works in this folder; "
+                f"wait for it or name another with --out"
+            ) from error
+        self.run.sweep()
+        if record:
+            write_text(self.run.folder / "recipe.yaml", recipes.dump(self.recipe))
+            write_json(self.run.folder / "environment.json", environment())
 
     def _stage(self, name: str, key: str, work: Callable[[], list[Path]]) -> None:
         """Do ``work``, which returns the files it wrote, unless ``name`` is complete with this ``key``."""
@@ -131,6 +127,8 @@ class Pipeline:
     def data(self) -> Path:
         """The prepared folder."""
         folder = self.run.folder / "data"
+        if not self.world.first:  # the first process has prepared it before the others come here
+            return self.world.seen(folder / "train.parquet").parent
 
         def work() -> list[Path]:
             with self.console.steps("preparing") as advance:
@@ -162,9 +160,15 @@ class Pipeline:
     def _train_key(self) -> str:
         recipe = self.recipe
         told = recipe.train.model_dump(exclude={"report_to", "save_minutes"})  # they change no number
-        return fingerprint(
-            [self._data_key, self._base_facts, recipe.model.model_dump(), recipe.prompt.model_dump(), told]
-        )
+        before = adapter_folder(recipe)
+        parts = [
+            self._data_key,
+            self._base_facts,
+            recipe.model.model_dump(),
+            recipe.prompt.model_dump(),
+            told,
+        ]
+        return fingerprint([*parts, sha256_file(before / WEIGHTS)] if before else parts)
 
     @cached_property
     def _base_facts(self) -> dict[str, Any]:
@@ -179,27 +183,68 @@ class Pipeline:
         return facts
 
     def train(self) -> Path:
-        """The adapter's folder."""
-        data, base = self.data, self.base  # both must be fit before hours of training
+        """The adapter's folder. Processes that train together all call this; the first does what is done once."""
+        if self._trained:
+            return self.run.folder / "adapter"
+        key, done = self.world.once(self._ready)
+        if self.world.first:
+            self._stage("train", key, lambda: self._train(key))
+        elif not done:
+            self._train(key)
+        return self.run.folder / "adapter"
+
+    def _ready(self) -> tuple[str, bool]:
+        """The training's key, and whether it is done. Data and base must be fit before hours of training."""
+        data, base = self.data, self.base
         write_card(self.recipe, data, FolderTokenizer(base).renderer(), self.console.say)
+        return self._train_key, self.run.is_complete("train", self._train_key)
+
+    def _train(self, key: str) -> list[Path]:
+        """The files of the adapter."""
+        base = self.world.on_each_node(lambda: self.base)
         from socrates_fast.train.sft import train
 
-        def work() -> list[Path]:
-            options = self.recipe.train
-            checked = sample_rows(self.rows("validation"), options.eval_rows, self.recipe.data.split.seed)
-            sides = {"train": self.rows("train"), "validation": checked}
-            # Unsloth and TRL print to stdout, which belongs to the command's own output.
-            with redirect_stdout(sys.stderr), self.console.steps("training") as progress:
-                result = train(
-                    self.recipe, base, sides, self.run, self._train_key,
-                    lambda step, steps, logs: progress(step, steps, _losses(logs)), self.console.say,
-                )  # fmt: skip
-            facts = {k: v for k, v in vars(result).items() if k != "adapter"}
-            self.run.log("trained", **facts)
-            return [path for path in result.adapter.rglob("*") if path.is_file()]
+        sides = self._training_rows()
+        told = self._told(bool(len(sides["validation"])))
+        # Unsloth and TRL print to stdout, which belongs to the command's own output.
+        with (
+            redirect_stdout(sys.stderr),
+            self.world.quiet(),
+            self.console.steps("training", own_time=True) as progress,
+        ):
+            result = train(
+                self.recipe, base, sides, self.run, key,
+                lambda step, steps, logs: progress(step, steps, told(step, steps, logs)), self.console.say, self.world,
+            )  # fmt: skip
+        facts = {k: v for k, v in vars(result).items() if k != "adapter"}
+        self.console.say(told.end())
+        self.run.log("trained", **facts, **told.cost())
+        return [path for path in result.adapter.rglob("*") if path.is_file()]
 
-        self._stage("train", self._train_key, work)
-        return self.run.folder / "adapter"
+    def goes_on(self) -> bool:
+        """Whether this process is needed after training: of several all train, and the first goes on alone."""
+        if self.world.size == 1:
+            return True
+        self.train()
+        world, self.world, self._trained = self.world, ALONE, True
+        world.leave()
+        return world.first
+
+    def _training_rows(self) -> dict[str, pl.DataFrame]:
+        """What is trained on, and what validation losses are over: rows, or pairs of answers for DPO."""
+        options, seed = self.recipe.train, self.recipe.data.split.seed
+        checked = sample_rows(self.rows("validation"), options.eval_rows, seed)
+        if options.objective == "dpo":
+            return {"train": pl.read_parquet(self.data / PAIRS), "validation": pairs(checked, seed)}
+        return {"train": self.rows("train"), "validation": checked}
+
+    def _told(self, validated: bool) -> "Told":
+        """What is said while it trains; a resumed training has cost something before."""
+        from socrates_fast.train.progress import Pace, Told
+
+        before = History.read(self.run.folder / LOG).seconds
+        pace = Pace(self.recipe.train.eval_steps if validated else None)
+        return Told(pace, self.usd_per_hour, before)
 
     def check_trained(self) -> None:
         """Refuse to go on from an adapter that another recipe, base or data made.
@@ -242,9 +287,14 @@ class Pipeline:
         if only:
             options = options.model_copy(update={"quantisations": only, "lora": False})
         return export_files(
-            self.base, adapter, folder, name, options, self.gate_prompts(), self.recipe.prompt, self.console,
+            self.base, adapter, folder, name, options, self.gate_prompts(), self._prompt(bool(adapter)), self.console,
             self.calibration_prompts(), self.judge(), run_facts(self),
         )  # fmt: skip
+
+    def _prompt(self, tuned: bool) -> PromptOptions:
+        """How the fine-tuned model is asked, or the base, which never learnt to reason and then answer."""
+        shown = self.recipe.prompt
+        return shown if tuned else shown.model_copy(update={"reasoning": False})
 
     def calibration_prompts(self) -> list[Prompt]:
         """The training prompts that an importance matrix is collected on; none if none is to be collected."""
@@ -252,11 +302,12 @@ class Pipeline:
             return []
         options = self.recipe
         rows = sample_rows(self.rows("train"), options.export.calibration, options.data.split.seed)
-        return prompts_of(scorable(rows), self.recipe.prompt)
+        rows = scorable(rows)
+        return after_reasoning(prompts_of(rows, self.recipe.prompt), rows)
 
     def gate_prompts(self) -> list[Prompt]:
         """The prompts on which an export is compared with the trained model."""
-        return prompts_of(self._gate_rows, self.recipe.prompt)
+        return after_reasoning(prompts_of(self._gate_rows, self.recipe.prompt), self._gate_rows)
 
     def judge(self) -> "Judge":
         """The evaluation's figures on those prompts."""
@@ -307,9 +358,11 @@ class Pipeline:
             details = {"dropped": self._dropped(), "recipe": recipe.model_dump(mode="json")}
             tuned = name != "base"
             known = Known(Training(self.data / "train.parquet", recipe.data.split.by), tuned)
+            if tuned:
+                known = replace(known, history=History.read(self.run.folder / LOG))
             if tuned and recipe.evaluate.base:
                 known = replace(known, base=self.run.folder / "evaluation" / "base" / "predictions.parquet")
-            return evaluate_model(str(model), rows, out, recipe.evaluate, recipe.prompt, f"{recipe.name}: {name}",
+            return evaluate_model(str(model), rows, out, recipe.evaluate, self._prompt(tuned), f"{recipe.name}: {name}",
                                   details, self.console, known)  # fmt: skip
 
         self._stage(stage, self.evaluation_key(model), work)
@@ -318,8 +371,3 @@ class Pipeline:
     def _dropped(self) -> dict[str, int]:
         """Rows left out, by reason."""
         return reasons(Facts.read(self.data / FACTS).dropped)
-
-
-def _losses(logs: Mapping[str, float]) -> str:
-    names = {"loss": "loss", "eval_loss": "validation loss"}
-    return ", ".join(f"{text} {logs[name]:.3f}" for name, text in names.items() if name in logs)

@@ -42,11 +42,15 @@ class Prompt:
         system: the system line ("" for none).
         user: persona and stimulus, as the respondent is asked.
         scale: the answers that the question allows.
+        opening: what the model has said already, before its answer (``opening_of``).
+        reasons: whether the model is to reason before it answers; where an ``opening`` is given, it has.
     """
 
     system: str
     user: str
     scale: Scale
+    opening: str = ""
+    reasons: bool = False
 
 
 @dataclass(frozen=True)
@@ -55,6 +59,25 @@ class Example:
 
     input_ids: list[int]
     completion_mask: list[int]
+
+    @property
+    def tokens(self) -> int:
+        """Tokens of the sequence."""
+        return len(self.input_ids)
+
+    @property
+    def supervised(self) -> int:
+        """Tokens on which the loss counts."""
+        return sum(self.completion_mask)
+
+
+REASONING_ENDS = "\n\n"
+"""What stands between a reasoning, one paragraph, and the answer."""
+
+
+def opening_of(reasoning: str) -> str:
+    """A reasoning as the model says it before an answer: one paragraph, and an empty line."""
+    return " ".join(reasoning.split()) + REASONING_ENDS
 
 
 def persona_text(demographic: Mapping[str, Any], fields: Sequence[str] = PERSONA_FIELDS) -> str:
@@ -169,7 +192,18 @@ class ChatRenderer:
 
     def prompt_array(self, prompt: Prompt) -> NDArray[np.int32]:
         """The same as an array, (n,)."""
-        return np.concatenate([self._ids(text, special) for text, special in self._segments(prompt)])
+        return np.concatenate([*self._asked(prompt), *self._said(prompt)])
+
+    def _asked(self, prompt: Prompt) -> list[NDArray[np.int32]]:
+        """Token ids up to the model's turn, piece by piece."""
+        return [self._ids(text, special) for text, special in self._segments(prompt)]
+
+    def _said(self, prompt: Prompt) -> list[NDArray[np.int32]]:
+        """Token ids of the model's own words before its answer; no piece where there are none."""
+        if not prompt.opening:
+            return []
+        _, space = self._own_texts(bool(prompt.system))[-1]
+        return [self._ids(space + normalize("NFC", prompt.opening), False)]
 
     def _segments(self, prompt: Prompt) -> Iterator[tuple[str, bool]]:
         """Texts to tokenise one by one, each with whether control tokens in it are recognised."""
@@ -181,7 +215,7 @@ class ChatRenderer:
             whole = space + normalize("NFC", text)
             for paragraph in _NEW_PARAGRAPH.split(whole) if self._by_paragraph else [whole]:
                 yield paragraph, False
-        yield last[0] + last[1], True
+        yield last[0] + ("" if prompt.opening else last[1]), True
 
     def _cut_texts(self, with_system: bool) -> list[tuple[str, str]]:
         """The template's own texts around ours, and the space that each leaves to the text after it."""
@@ -198,10 +232,11 @@ class ChatRenderer:
         return self.tokenize(str(answer), False)
 
     def example(self, prompt: Prompt, answer: int) -> Example:
-        """The sequence to train on; the loss counts on the answer and the token that ends it, nothing else."""
-        ids = self.prompt_ids(prompt)
-        completion = [*self.answer_ids(answer), self.end_id]
-        return Example(ids + completion, [0] * len(ids) + [1] * len(completion))
+        """The sequence to train on; the loss counts on the answer and the token that ends it, and on an opening."""
+        asked = np.concatenate(self._asked(prompt)).tolist()
+        said = [token for piece in self._said(prompt) for token in piece.tolist()]
+        completion = [*said, *self.answer_ids(answer), self.end_id]
+        return Example(asked + completion, [0] * len(asked) + [1] * len(completion))
 
 
 def render_template(

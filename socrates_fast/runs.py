@@ -28,6 +28,9 @@ PACKAGES = (
     "tokenizers", "gguf", "llama-cpp-python", "numpy", "scipy", "polars",
 )  # fmt: skip
 
+LOG = "log.jsonl"
+"""A run's log: a JSON document a line."""
+
 
 def cache_folder() -> Path:
     """Where what can be made or had again is kept: ``SOCRATES_FAST_CACHE``, else the user's cache folder."""
@@ -192,5 +195,5 @@ class Run:
     def log(self, event: str, **values: Any) -> None:
         """Append one line to ``log.jsonl``: time (seconds since the epoch), event, values."""
         line = json.dumps({"time": round(time.time(), 3), "event": event, **values})
-        with (self.folder / "log.jsonl").open("a", encoding="utf-8") as file:
+        with (self.folder / LOG).open("a", encoding="utf-8") as file:
             file.write(line + "\n")

@@ -98,7 +98,8 @@ def type_of(model: Path) -> str:
 
 
 def built_in_prompts(options: PromptOptions) -> list[Prompt]:
-    """Every built-in example put to every built-in person."""
+    """Every built-in example put to every built-in person, without a reasoning before the answer."""
+    options = options.model_copy(update={"reasoning": False})
     questions = [Question.built_in(number) for number in range(1, len(EXAMPLES) + 1)]
     return [
         make_prompt(person.demographic, question.scenario, question.scale, options)

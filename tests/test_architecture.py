@@ -15,7 +15,18 @@ from tests.conftest import ROOT, command_environment
 SOURCES = [*ROOT.glob("socrates_fast/**/*.py"), *ROOT.glob("export/**/*.py"), *ROOT.glob("bench/**/*.py")]
 TESTS = list(ROOT.glob("tests/**/*.py"))
 
-LOWEST = {"errors", "optional", "recipe", "runs", "recipes", "prompt", "tokenizer", "data", "console"}
+LOWEST = {
+    "errors",
+    "optional",
+    "recipe",
+    "runs",
+    "recipes",
+    "prompt",
+    "tokenizer",
+    "data",
+    "console",
+    "curves",
+}
 MAY_IMPORT = {
     "errors": set(),
     "optional": {"errors"},
@@ -23,11 +34,12 @@ MAY_IMPORT = {
     "recipe": {"bounds", "recipe"},
     "runs": {"errors"},
     "console": set(),
+    "curves": {"console", "curves", "runs"},
     "recipes": {"errors", "recipe"},
     "data": {"errors", "optional", "recipe", "prompt", "runs", "data"},
     "prompt": {"errors", "recipe", "data"},
     "tokenizer": {"errors", "prompt"},
-    "train": LOWEST | {"train"},
+    "train": LOWEST | {"train", "plan.utilisation"},
     "infer": LOWEST | {"infer"},
     "jobs": LOWEST | {"infer", "jobs"},
     "evaluate": LOWEST | {"evaluate", "infer.predictor"},

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -36,14 +37,14 @@ def finished(
         f"evaluate: {{limit: 24}}\n",
         encoding="utf-8",
     )
-    done = start(recipe, folder / "out", cache)
+    done = start(recipe, folder / "out", cache, "run", "--usd-per-hour", "3600")
     out, err = done.communicate(timeout=200)
     return recipe, folder / "out", subprocess.CompletedProcess([], done.returncode, out, err)
 
 
-def start(recipe: Path, out: Path, cache: Path, verb: str = "run") -> subprocess.Popen[str]:
+def start(recipe: Path, out: Path, cache: Path, verb: str = "run", *more: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-m", "socrates_fast", verb, str(recipe), "--out", str(out)],
+        [sys.executable, "-m", "socrates_fast", verb, str(recipe), "--out", str(out), *more],
         env=command_environment(cache), cwd=recipe.parent, text=True,
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
     )  # fmt: skip
@@ -55,7 +56,7 @@ def test_run_makes_everything_it_promises(
     _, out, done = finished
     assert done.returncode == 0, done.stderr
     for name in (
-        "recipe.yaml", "environment.json", "manifest.json", "log.jsonl", "data/train.parquet", "data/card.json",
+        "recipe.yaml", "environment.json", "manifest.json", "log.jsonl", "training.html", "data/train.parquet", "data/card.json",
         "adapter/adapter_model.safetensors", "adapter/adapter_config.json", "gguf/micro-f16.gguf",
         "gguf/micro-q8_0.gguf", "gguf/micro-q4_k_m.gguf", "gguf/parity.json", "gguf/Modelfile", "gguf/README.md",
         "gguf/SHA256SUMS", "gguf/base/base-q8_0.gguf",
@@ -85,6 +86,28 @@ def test_every_step_is_logged_and_the_adapter_learned(
     b_matrices = [value for name, value in adapter.items() if "lora_B" in name]
     assert len(b_matrices) == 14
     assert all((value != 0).any() for value in b_matrices)
+
+
+def test_training_is_pictured_and_its_cost_told(
+    finished: tuple[Path, Path, subprocess.CompletedProcess[str]],
+) -> None:
+    _, out, done = finished
+    page = (out / "training.html").read_text(encoding="utf-8")
+    assert "6 of 6 steps" in page and page.count("<svg") == 6
+    tuned, base = (
+        (out / part / "report.html").read_text(encoding="utf-8") for part in ("evaluation", "evaluation/base")
+    )
+    assert "<h2>Training</h2>" in tuned and "<h2>Training</h2>" not in base
+    events = [json.loads(line) for line in (out / "log.jsonl").read_text(encoding="utf-8").splitlines()]
+    (trained,) = (event for event in events if event["event"] == "trained")
+    seconds = max(event["seconds"] for event in events if event["event"] == "train")
+    assert trained["usd_per_hour"] == 3600  # a dollar a second
+    assert trained["usd"] >= seconds
+    assert re.search(
+        r"trained for \d+ (s|min), [\d,]+ tokens/s, \$[\d,.]+ at \$3,600.00 an hour", done.stderr
+    )
+    measured = [event for event in events if event["event"] == "train" and "loss" in event]
+    assert all(0 < event["examples_per_second"] < event["tokens_per_second"] for event in measured)
 
 
 def test_metrics_and_predictions(
@@ -162,6 +185,7 @@ def test_ctrl_c_while_training_then_the_same_command_gives_the_same_adapter(
     _, err = second.communicate(timeout=200)
     assert second.returncode == 0, err
     assert "resuming from checkpoint-" in err
+    assert "6 of 6 steps" in read(out / "training.html")
     resumed, uninterrupted = (
         load_file(folder / "adapter/adapter_model.safetensors") for folder in (out, whole)
     )

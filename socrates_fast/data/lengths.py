@@ -1,5 +1,6 @@
 """How long the rows of a prepared folder get as prompts with their answers: measured with the model's own renderer."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ from socrates_fast.data.choice import ROW, positions
 from socrates_fast.data.prepared import make_prompt
 from socrates_fast.data.scales import Scale
 from socrates_fast.data.splits import SIDES
+from socrates_fast.prompt import opening_of
 from socrates_fast.recipe import PromptOptions, Recipe
 
 if TYPE_CHECKING:
@@ -74,17 +76,24 @@ def rows_at(frame: pl.LazyFrame, numbers: Integers) -> pl.DataFrame:
 
 
 def _keys(frame: pl.LazyFrame, options: PromptOptions) -> pl.DataFrame:
-    """``row``, ``ROW``, the ``stimulus``' hash, ``bytes`` of the stimulus and ``persona_bytes`` of the shown fields."""
+    """``row``, ``ROW``, the ``stimulus``' hash, ``bytes`` of the stimulus and ``persona_bytes`` of what else differs: the
+    shown fields, and the reasoning.
+    """
     persona = frame.collect_schema()["demographic"]
     known = persona.to_schema() if isinstance(persona, pl.Struct) else {}
     shown = [pl.col("demographic").struct.field(name) for name in options.fields if name in known]
-    sizes = [column.cast(pl.String).str.len_bytes().fill_null(0) for column in shown]
+    sizes = [column.cast(pl.String).str.len_bytes().fill_null(0) for column in [*shown, _reasoning(options)]]
     return frame.select(
         *ROW,
         stimulus=pl.col("stimuli").hash(),
         bytes=pl.col("stimuli").str.len_bytes(),
-        persona_bytes=pl.sum_horizontal(sizes) if sizes else pl.lit(0, dtype=pl.UInt32),
+        persona_bytes=pl.sum_horizontal(sizes),
     ).collect(engine="streaming").with_row_index("row")  # fmt: skip
+
+
+def _reasoning(options: PromptOptions) -> pl.Expr:
+    """The text that the model is to say before the answer; null where it says none."""
+    return pl.col("reasoning") if options.reasoning else pl.lit(None, dtype=pl.String).alias("reasoning")
 
 
 def _sample(rows: pl.DataFrame, seed: int) -> pl.DataFrame:
@@ -110,10 +119,14 @@ def _measured(parts: list[pl.DataFrame], options: PromptOptions, renderer: "Chat
     """Length of every row, shape (n,)."""
     found = []
     for part in parts:
-        for demographic, stimulus, answer in part.select("demographic", "stimuli", "response").iter_rows():
+        for demographic, stimulus, answer, reasoning in part.select(
+            "demographic", "stimuli", "response", _reasoning(options)
+        ).iter_rows():
             prompt = make_prompt(demographic or {}, stimulus, _ANY, options)
+            if reasoning:
+                prompt = replace(prompt, opening=opening_of(reasoning))
             if renderer is None:
-                found.append(len(prompt.system) + len(prompt.user) + len(str(answer)))
+                found.append(sum(map(len, (prompt.system, prompt.user, prompt.opening, str(answer)))))
             else:
                 found.append(len(renderer.prompt_array(prompt)) + len(renderer.answer_ids(answer)) + 1)
     return np.array(found, dtype=np.int64)

@@ -1,7 +1,7 @@
 """Prepared rows read back: for scoring, as prompts, as answers."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from socrates_fast.data.scales import Scale, range_scale
 from socrates_fast.data.schema import PREPARED
 from socrates_fast.data.sources import Source, open_files
 from socrates_fast.errors import DataError
-from socrates_fast.prompt import Prompt, persona_text, user_text
+from socrates_fast.prompt import Prompt, opening_of, persona_text, user_text
 from socrates_fast.recipe import Data, PromptOptions
 
 
@@ -34,12 +34,13 @@ class Prepared:
         return in_words(self.dropped)
 
 
-def to_prepared(rows: pl.DataFrame, data: Data | None = None) -> Prepared:
+def to_prepared(rows: pl.DataFrame, data: Data | None = None, reasoning: bool = False) -> Prepared:
     """The usable rows of a frame in memory; see ``keys.decide`` for what is left out.
 
     Args:
         rows: columns of SocSci210 or of a prepared folder.
         data: the recipe's declared scales, missing codes, and what becomes of doubtful rows.
+        reasoning: keep that column.
     """
     rows = rows.with_columns(file=pl.lit("rows"))
     if "line" not in rows.columns:
@@ -48,7 +49,7 @@ def to_prepared(rows: pl.DataFrame, data: Data | None = None) -> Prepared:
     data = data or Data(source="synthetic")
     keys = collect_keys(source, data)
     used, dropped = usable(keys, data)
-    return Prepared(prepared_columns(judged(rows, data).filter(used)), dropped)
+    return Prepared(prepared_columns(judged(rows, data).filter(used), reasoning), dropped)
 
 
 def prepared_columns(rows: pl.DataFrame, reasoning: bool = False) -> pl.DataFrame:
@@ -83,7 +84,9 @@ def read_prepared(path: Path, side: str = "test") -> Prepared:
 
 def scorable(rows: pl.DataFrame) -> pl.DataFrame:
     """Those prepared rows whose answers can be scored: no open scale, no answer off its scale."""
-    return to_prepared(rows, Data(source="synthetic", duplicates="keep")).rows if rows.height else rows
+    if rows.is_empty():
+        return rows
+    return to_prepared(rows, Data(source="synthetic", duplicates="keep"), "reasoning" in rows.columns).rows
 
 
 def prompts_of(rows: pl.DataFrame, options: PromptOptions) -> list[Prompt]:
@@ -108,7 +111,20 @@ def _scale(low: int, high: int, values: tuple[int, ...] | None, is_open: bool) -
 def make_prompt(demographic: dict[str, Any], stimulus: str, scale: Scale, options: PromptOptions) -> Prompt:
     """The prompt of one question to one person."""
     persona = persona_text(demographic, options.fields)
-    return Prompt(options.system, user_text(persona, stimulus, options.order), scale)
+    return Prompt(
+        options.system, user_text(persona, stimulus, options.order), scale, reasons=options.reasoning
+    )
+
+
+def after_reasoning(prompts: Sequence[Prompt], rows: pl.DataFrame) -> list[Prompt]:
+    """Prompts that ask for a reasoning with the rows' own said already, which give their answers away.
+
+    To train on, and to compare a model's files on; never to evaluate. One without a reasoning is asked without.
+    """
+    if not any(prompt.reasons for prompt in prompts):
+        return list(prompts)
+    said = [opening_of(text) if (text or "").strip() else "" for text in rows["reasoning"]]
+    return [replace(p, opening=o, reasons=bool(o)) for p, o in zip(prompts, said, strict=True)]
 
 
 def answers_of(rows: pl.DataFrame) -> Sequence[int]:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from socrates_fast.data.choice import ROW, positions
 from socrates_fast.data.lengths import rows_at
-from socrates_fast.data.prepared import prompts_of
+from socrates_fast.data.prepared import after_reasoning, prompts_of
 from socrates_fast.data.schema import CELL
 from socrates_fast.errors import DataError
 from socrates_fast.prompt import TASK_HEAD, Prompt, persona_text
@@ -109,7 +109,7 @@ def preview(
         raise DataError(f"there is no row {example}: they are numbered from 1 to {height}")
     numbers = _chosen(frame, recipe.data.split.seed, count) if example is None else np.array([example - 1])
     found = rows_at(frame, numbers)
-    prompts = prompts_of(found, recipe.prompt)
+    prompts = after_reasoning(prompts_of(found, recipe.prompt), found)
     return [
         shown(row, prompt, recipe.prompt, renderer)
         for row, prompt in zip(found.iter_rows(named=True), prompts, strict=True)
@@ -137,8 +137,11 @@ def shown(row: dict[str, Any], prompt: Prompt, options: PromptOptions, renderer:
         prompt: its prompt.
     """
     example = renderer.example(prompt, row["response"])
-    length = len(renderer.prompt_ids(prompt))
-    parts = _template(prompt, _user(row, prompt, options, renderer), length, renderer)
+    asked = replace(prompt, opening="")
+    length = len(renderer.prompt_ids(asked))
+    parts = _template(asked, _user(row, asked, options, renderer), length, renderer)
+    if prompt.opening:
+        parts.append(Part("answer", prompt.opening, len(renderer.prompt_ids(prompt)) - length))
     parts.append(Part("answer", str(row["response"]), len(renderer.answer_ids(row["response"]))))
     parts.append(Part("answer", _end(renderer), 1))
     marked, start = [], 0

@@ -176,6 +176,7 @@ class _Study:
             scale = parse_scale(stimulus)
             assert scale is not None and scale.values is not None  # our own texts: always a closed scale
             truth = answer_probabilities(float(1 / (1 + np.exp(-logit))), scale)
+            response = int(rng.choice(scale.values, p=truth))
             row = {
                 "study_id": self.name,
                 "sample_id": self.samples,
@@ -185,13 +186,22 @@ class _Study:
                 "demographic": demographic,
                 "stimuli": stimulus,
                 "prompt": user_text(persona_text(demographic), stimulus, "persona_first"),
-                "response": int(rng.choice(scale.values, p=truth)),
-                "reasoning": None,
+                "response": response,
+                "reasoning": _reasoning(demographic, self.subject, response, scale),
             }
             rows.append(row)
             truths.append({"study_id": self.name, "sample_id": self.samples,
                            "values": list(scale.values), "truth": truth.tolist()})  # fmt: skip
             self.samples += 1
+
+
+def _reasoning(demographic: dict[str, Any], subject: str, response: int, scale: Scale) -> str:
+    """What would lead this person to this answer: written knowing it, as SocSci210's reasonings are."""
+    low, high = scale.low, scale.high
+    third = min(2, 3 * (response - low) // (high - low + 1))
+    view = str(demographic["ideology"] or "no settled views").lower()
+    stance = ("I would rather not see", "I am of two minds about", "I am glad of")[third]
+    return f"At {demographic['age']}, and with {view} in politics, {stance} {subject}."
 
 
 def _person(rng: np.random.Generator) -> tuple[dict[str, Any], NDArray[np.float64]]:

@@ -9,6 +9,7 @@ import numpy as np
 import polars as pl
 
 from socrates_fast.console import Console, Rows
+from socrates_fast.curves.history import History
 from socrates_fast.errors import ScoringError
 from socrates_fast.evaluate.answers import Answers, leave_out_mixed, read_answers
 from socrates_fast.evaluate.checks import KEYS, check_rows
@@ -62,6 +63,7 @@ class Setting:
         groups: demographic fields whose people are compared.
         beside: what stands beside the figures.
         report: draw and write the report, which takes a second or two.
+        history: how the predictor was trained, where that is known.
     """
 
     title: str
@@ -69,6 +71,7 @@ class Setting:
     groups: Sequence[str] = ()
     beside: Beside = field(default_factory=Beside)
     report: bool = True
+    history: History | None = None
 
 
 @dataclass
@@ -164,7 +167,9 @@ def _write(out: Path, answers: Answers, summary: Summary, setting: Setting) -> l
     write_sums(out / SUMS, answers, summary)
     write_parquet(out / CELLS, summary.cells)
     write_parquet(out / EFFECTS, summary.effects)
-    report = write_report(out, setting.title, answers, summary, details) if setting.report else []
+    report = (
+        write_report(out, setting.title, answers, summary, details, setting.history) if setting.report else []
+    )
     write_json(out / METRICS, summary.metrics)
     return [*(out / name for name in (METRICS, SUMS, CELLS, EFFECTS)), *report]
 

@@ -50,6 +50,7 @@ _LLAMA_CPP = {
     "probe",
     "open_share",
     "open_budget",
+    "reasonings",
 }
 """Settings of GgufPredictor that mean nothing to an endpoint."""
 

@@ -14,6 +14,7 @@ from socrates_fast.infer.endpoint_dialect import Rejection
 from socrates_fast.infer.endpoint_replies import Choice, NoLogprobs
 from socrates_fast.infer.messages import Progress
 from socrates_fast.infer.predictor import AnswerDistribution, Predictor, Result
+from socrates_fast.infer.reasoning import refuse_reasoning
 from socrates_fast.infer.threads import concurrently
 from socrates_fast.prompt import Prompt
 
@@ -153,6 +154,7 @@ class EndpointPredictor(Predictor):
         """
         if self._closed:
             raise ScoringError(f"{self._client.url}: this predictor is closed")
+        refuse_reasoning(prompts, self.name)
         same: dict[Prompt, list[int]] = {}
         for number, prompt in enumerate(prompts):
             same.setdefault(prompt, []).append(number)

@@ -24,6 +24,7 @@ from socrates_fast.infer.messages import (
 from socrates_fast.infer.plan import BLOCK
 from socrates_fast.infer.predictor import AnswerDistribution, Predictor, Result
 from socrates_fast.infer.probe import BATCH, thread_candidates
+from socrates_fast.infer.reasoning import MOST_TOKENS, asks_for_reasoning, mixture, opened
 from socrates_fast.prompt import Prompt
 
 
@@ -45,6 +46,7 @@ class GgufPredictor(Predictor):
             is shared and decodes are smaller (see ``plan.plan_apart``).
         open_share: of the probability of all allowed answers, how much of an open scale is to be found.
         open_budget: most token paths that are read for it, for each prompt.
+        reasonings: drawn of each prompt that asks for one, see ``reasoning.py``.
         progress: called with every report of how far ``predict`` is.
 
     Raises:
@@ -65,6 +67,7 @@ class GgufPredictor(Predictor):
         deterministic: bool = False,
         open_share: float = OpenOptions.share,
         open_budget: int = OpenOptions.budget,
+        reasonings: int = 1,
         progress: Callable[[Progress], None] | None = None,
     ) -> None:
         self.path = Path(path)
@@ -90,6 +93,7 @@ class GgufPredictor(Predictor):
         if deterministic:
             _at_least(BLOCK, "batch, in the deterministic mode,", self._settings.batch or BATCH)
         self._open = OpenOptions(open_share, _at_least(1, "open_budget", open_budget))
+        self._reasonings = _at_least(1, "reasonings", reasonings)
         self._closed = False
         self._worker = self._connect()
 
@@ -163,6 +167,35 @@ class GgufPredictor(Predictor):
         return [cast(Draws, found[number]) for number in range(len(prompts))]
 
     def _results(self, prompts: Sequence[Prompt], shared: bool, strict: bool) -> Iterator[tuple[int, Result]]:
+        """All results, after reasonings where prompts ask for them."""
+        if not any(map(asks_for_reasoning, prompts)):
+            yield from self._scored(prompts, shared, strict)
+            return
+        after = [self._opened(prompts, number, strict) for number in range(self._reasonings)]
+        known = {number: each for number, each in enumerate(after[0]) if isinstance(each, ScoringError)}
+        yield from known.items()
+        flat = [each for one in after for each in one if isinstance(each, Prompt)]
+        places = [number for one in after for number, each in enumerate(one) if isinstance(each, Prompt)]
+        parts: dict[int, list[Result]] = {}
+        for at, result in self._scored(flat, shared, strict):
+            found = parts.setdefault(places[at], [])
+            found.append(result)
+            if len(found) == self._reasonings:
+                yield places[at], mixture(found)
+
+    def _opened(self, prompts: Sequence[Prompt], number: int, strict: bool) -> list[Prompt | ScoringError]:
+        """The prompts with the reasoning of this number, where they ask for one; or why there is none."""
+        asking = [at for at, prompt in enumerate(prompts) if asks_for_reasoning(prompt)]
+        request = Sample(tuple(prompts[at] for at in asking), 1, 1.0, 1.0, number, MOST_TOKENS, strict)
+        found: list[Prompt | ScoringError] = list(prompts)
+        for at, drawn in self._ask(request):
+            prompt = prompts[asking[at]]
+            found[asking[at]] = (
+                opened(prompt, drawn.texts[0]) if isinstance(drawn, Draws) else cast(ScoringError, drawn)
+            )
+        return found
+
+    def _scored(self, prompts: Sequence[Prompt], shared: bool, strict: bool) -> Iterator[tuple[int, Result]]:
         """All results; a request that a worker's death cut short is made again for what is missing."""
         missing, died = dict(enumerate(prompts)), False
         while missing:

@@ -20,6 +20,7 @@ from socrates_fast.infer.hf_forward import Beginning, Passes, Wanted
 from socrates_fast.infer.hf_load import adapted, causal_model, find_base, load
 from socrates_fast.infer.messages import Progress, Stats
 from socrates_fast.infer.predictor import Predictor, Result
+from socrates_fast.infer.reasoning import refuse_reasoning
 from socrates_fast.infer.trie import AnswerTrie, Leaf, normalised
 from socrates_fast.prompt import ChatRenderer, Prompt
 from socrates_fast.tokenizer import FolderTokenizer
@@ -143,10 +144,12 @@ class HuggingFacePredictor(Predictor):
         """Results batch by batch, see ``Predictor``; identical prompts are computed once.
 
         Raises:
-            ScoringError: the GPU's memory is too small for a batch, or the predictor is closed.
+            ScoringError: the GPU's memory is too small for a batch, the predictor is closed, or a prompt asks for a
+                reasoning first.
         """
         if self._passes is None:
             raise ScoringError(f"{self.name}: this predictor is closed")
+        refuse_reasoning(prompts, self.name)
         passes, before, seconds = self._passes, self._passes.computed, self._passes.seconds
         faults: dict[int, ScoringError] = {}
         jobs = self._jobs(prompts, faults)

@@ -140,7 +140,8 @@ class Sample:
         temperature: of the softmax, above 0.
         top_p: the likeliest tokens that have this share together are drawn from.
         seed: of the draws; they depend on it, the prompt and their number only.
-        most: tokens of an answer at most.
+        most: tokens of an answer at most; fewer where the context ends.
+        strict: the first prompt that cannot be asked ends the request with its error.
     """
 
     prompts: tuple[Prompt, ...]
@@ -149,6 +150,7 @@ class Sample:
     top_p: float
     seed: int
     most: int
+    strict: bool = True
 
 
 @dataclass(frozen=True)

@@ -31,13 +31,14 @@ def read_answer(text: str, scale: Scale) -> int | None:
 
 
 def draw(
-    request: Sample, prompt_ids: NDArray[np.int32], rows: ReadRows, ends: Callable[[int], bool]
+    request: Sample, prompt_ids: NDArray[np.int32], most: int, rows: ReadRows, ends: Callable[[int], bool]
 ) -> list[TokenPath]:
     """Token ids of ``request.draws`` answers to one prompt, without the token that ended them.
 
     Args:
         request: how to draw.
         prompt_ids: the prompt; (n,).
+        most: tokens of an answer at most.
         rows: reads the model.
         ends: whether a token ends an answer.
     """
@@ -45,7 +46,7 @@ def draw(
     generators = [np.random.default_rng((*seeds, number)) for number in range(request.draws)]
     paths: list[TokenPath] = [()] * request.draws
     live = set(range(request.draws))
-    for _ in range(request.most):
+    for _ in range(most):
         if not live:
             break
         logs = rows(sorted({paths[number] for number in live}))

@@ -82,7 +82,7 @@ class Scorer:
 
     def sample(self, request: Sample, report: Callable[[Progress], None]) -> Stats:
         """Draw answers as free text; every prompt's ``Draws`` are reported once."""
-        feed = self._feed(range(len(request.prompts)), len(request.prompts), True, report)
+        feed = self._feed(range(len(request.prompts)), len(request.prompts), request.strict, report)
         jobs = self._jobs(request.prompts, feed)
         for job in jobs:
             feed.asked += len(job.ids) * request.draws * len(job.numbers)
@@ -90,7 +90,8 @@ class Scorer:
             def rows(tails: list[TokenPath], job: Job = job) -> dict[TokenPath, NDArray[np.float64]]:
                 return self._read_after(job, tails, None, feed, True)
 
-            paths = draw(request, job.ids, rows, self._model.ends_answer)
+            room = self._longest - len(job.ids)
+            paths = draw(request, job.ids, min(request.most, room), rows, self._model.ends_answer)
             texts = tuple(self._model.text(path) for path in paths)
             answers = tuple(read_answer(text, job.prompt.scale) for text in texts)
             feed.settle(job.numbers, Draws(texts, answers))
@@ -127,8 +128,7 @@ class Scorer:
             ids = self._renderer.prompt_array(prompt)
         except UnicodeEncodeError as error:
             raise ScoringError(f"its text is not valid Unicode: {error}") from error
-        info = self._model.info
-        longest = min(info.context, info.trained_context)
+        info, longest = self._model.info, self._longest
         if len(ids) + steps > longest:
             more = f" and {steps} more for its answers" if steps else ""
             larger = info.context < info.trained_context
@@ -138,6 +138,11 @@ class Scorer:
                 + (" or ask for a larger context" if larger else "")
             )
         return ids, trie
+
+    @property
+    def _longest(self) -> int:
+        """Most tokens of a prompt with its answer."""
+        return min(self._model.info.context, self._model.info.trained_context)
 
     def _trie(self, values: tuple[int, ...]) -> AnswerTrie:
         if values not in self._tries:

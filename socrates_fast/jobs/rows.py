@@ -63,7 +63,8 @@ class Row:
         """The row as it is asked; it must have no fault."""
         assert self.scale is not None
         persona = persona_text(self.demographic, options.fields)
-        return Prompt(options.system, user_text(persona, self.stimulus, options.order), self.scale)
+        user = user_text(persona, self.stimulus, options.order)
+        return Prompt(options.system, user, self.scale, reasons=options.reasoning)
 
 
 def kind_of(fault: str) -> str:

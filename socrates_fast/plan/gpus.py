@@ -77,3 +77,14 @@ def gpu_of(name: str) -> str:
     near = difflib.get_close_matches(plain, GPUS, n=1, cutoff=0.4)
     hint = f" (did you mean {near[0]}?)" if near else ""
     raise RecipeError(f"--gpu {name}: not in the table{hint}; it has {', '.join(GPUS)}")
+
+
+def checked_price(usd_per_hour: float | None) -> float | None:
+    """A machine's price in dollars an hour, as it was given.
+
+    Raises:
+        RecipeError: it is below 0, or no number.
+    """
+    if usd_per_hour is not None and not 0 <= usd_per_hour < float("inf"):
+        raise RecipeError(f"--usd-per-hour {usd_per_hour:g}: a price is 0 or more")
+    return usd_per_hour

@@ -8,10 +8,10 @@ from typing import Any
 from socrates_fast.errors import RecipeError
 from socrates_fast.plan.changes import Change, changes, verdict, with_train
 from socrates_fast.plan.disk import Disk, disk_of
-from socrates_fast.plan.gpus import GPUS, Gpu, gpu_of
+from socrates_fast.plan.gpus import GPUS, Gpu, checked_price, gpu_of
 from socrates_fast.plan.limits import card_notes, faults, notes, pin_notes
 from socrates_fast.plan.memory import Memory, memory_of
-from socrates_fast.plan.ranges import Range, gib_text, hours_text, rounded
+from socrates_fast.plan.ranges import Range, fixed, gib_text, hours_text, rounded
 from socrates_fast.plan.rows import Rows, rows_of
 from socrates_fast.plan.shapes import Shape, shape_of
 from socrates_fast.plan.speed import (
@@ -28,6 +28,9 @@ from socrates_fast.recipe import Recipe
 
 UNFIT = "not as it is"
 """Verdict on a card that lacks what the recipe asks for (bfloat16, FlashAttention 2)."""
+SCALING = Range(0.75, 0.97)
+"""Share of N times one GPU's speed that N GPUs of one machine reach. Assumed: they wait for the longest rows of a step, and
+exchange the adapter's gradients only, which is 1% of a model's."""
 LARGE_SHARE = 0.1
 """Share of the time from which validation is worth a word."""
 
@@ -70,6 +73,7 @@ class Plan:
         changes: what to change if it does not fit.
         notes: what else to know.
         usd_per_hour: price; None where none was given.
+        gpus: how many such cards train together, each with a copy of the base.
     """
 
     recipe: Recipe
@@ -83,6 +87,7 @@ class Plan:
     changes: list[Change]
     notes: list[str]
     usd_per_hour: float | None
+    gpus: int = 1
 
     @property
     def card(self) -> Gpu:
@@ -106,15 +111,20 @@ class Plan:
 
 
 def make_plan(
-    recipe: Recipe, gpu: str, usd_per_hour: float | None = None, prepared: Path | None = None
+    recipe: Recipe,
+    gpu: str,
+    usd_per_hour: float | None = None,
+    prepared: Path | None = None,
+    gpus: int = 1,
 ) -> Plan:
     """Plan a recipe on a card.
 
     Args:
         recipe: what to plan.
         gpu: name of a card of the table.
-        usd_per_hour: price of the machine, in dollars.
+        usd_per_hour: price of the machine, in dollars, with all of its GPUs.
         prepared: folder that ``data prepare`` wrote, to count instead of estimating.
+        gpus: cards that train together; a step then takes rows of all of them, and there are fewer steps.
 
     Raises:
         RecipeError: unknown card, a negative price, a limit of the model.
@@ -122,28 +132,34 @@ def make_plan(
         DataError: the prepared folder or the recipe's file cannot be read.
     """
     name = gpu_of(gpu)
-    if usd_per_hour is not None and not 0 <= usd_per_hour < float("inf"):
-        raise RecipeError(f"--usd-per-hour {usd_per_hour:g}: a price is 0 or more")
+    checked_price(usd_per_hour)
     shape = shape_of(recipe.model)
     wrong = list(faults(recipe, shape))
     if wrong:
         raise RecipeError("\n".join(wrong))
     rows = rows_of(recipe, prepared)
-    times, card = schedule(recipe, rows), GPUS[name]
-    time = time_of(shape, recipe, rows, times, card)
-    said = [*pin_notes(recipe), *card_notes(recipe, card), *notes(recipe), *_validation_note(recipe, time)]
+    times, card = schedule(recipe, rows, gpus), GPUS[name]
+    time = time_of(shape, recipe, rows, times, card, gpus)
+    said = [
+        *_gpus_note(gpus),
+        *pin_notes(recipe),
+        *card_notes(recipe, card),
+        *notes(recipe),
+        *_validation_note(recipe, time),
+    ]
     plan = Plan(recipe, name, shape, rows, times, time, memory_of(shape, recipe, rows), disk_of(shape, recipe, rows),
-                changes(shape, recipe, rows, card), said, usd_per_hour)  # fmt: skip
+                changes(shape, recipe, rows, card), said, usd_per_hour, gpus)  # fmt: skip
     return replace(plan, notes=[*said, *_faster_note(plan)])
 
 
-def time_of(shape: Shape, recipe: Recipe, rows: Rows, times: Schedule, card: Gpu) -> Time:
-    """Hours, speed and operations."""
+def time_of(shape: Shape, recipe: Recipe, rows: Rows, times: Schedule, card: Gpu, gpus: int = 1) -> Time:
+    """Hours, speed and operations, of ``gpus`` cards that share the micro-batches."""
     four_bit, fused = recipe.model.load_in_4bit, is_fused(recipe)
     adapter = shape.adapter(recipe.train.lora.r, recipe.train.lora.targets)
     work, checking = training_work(recipe, rows), validation_work(recipe, rows)
-    seconds = times.batches * batch_seconds(shape, card, work, four_bit, fused, adapter)
-    checks = times.validation_batches * batch_seconds(shape, card, checking, four_bit, fused)
+    cards = SCALING * gpus if gpus > 1 else fixed(1.0)
+    seconds = (times.batches * batch_seconds(shape, card, work, four_bit, fused, adapter)).over(cards)
+    checks = (times.validation_batches * batch_seconds(shape, card, checking, four_bit, fused)).over(cards)
     flops = _flops(shape, work.passes, times.batches, work.tokens, work.sequence, adapter)
     flops += _flops(shape, checking.passes, times.validation_batches, checking.tokens, checking.sequence)
     hour = 1 / 3600
@@ -156,6 +172,16 @@ def _flops(
     shape: Shape, passes: float, batches: Range, tokens: Range, sequence: Range, adapter: int = 0
 ) -> float:
     return batches.middle * tokens.middle * flops_per_token(shape, passes, sequence.middle, adapter)
+
+
+def _gpus_note(gpus: int) -> Iterator[str]:
+    """How the speed of several GPUs was had."""
+    if gpus > 1:
+        reached = (SCALING * 100).text("{:.0f}")
+        yield (
+            f"{gpus} GPUs are assumed to reach {reached}% of {gpus} times one's speed; a step takes {gpus} times the rows, so "
+            "there are fewer: see train.eval_steps, train.save_steps and train.learning_rate"
+        )
 
 
 def _validation_note(recipe: Recipe, time: Time) -> Iterator[str]:
@@ -175,7 +201,7 @@ def _faster_note(plan: Plan) -> Iterator[str]:
         recipe = with_train(plan.recipe, gradient_checkpointing=False)
         peak = memory_of(plan.shape, recipe, plan.rows).peak
         if verdict(peak, plan.card) == "fits":
-            hours = time_of(plan.shape, recipe, plan.rows, plan.schedule, plan.card).hours
+            hours = time_of(plan.shape, recipe, plan.rows, plan.schedule, plan.card, plan.gpus).hours
             yield (
                 f"there is room to recompute nothing: {hours_text(hours)} and {gib_text(peak)} with "
                 f"--set train.gradient_checkpointing=false"
@@ -187,7 +213,7 @@ def on_each_card(plan: Plan) -> list[tuple[str, str, Range]]:
     found = []
     for name, card in GPUS.items():
         unfit = any(card_notes(plan.recipe, card))
-        time = time_of(plan.shape, plan.recipe, plan.rows, plan.schedule, card)
+        time = time_of(plan.shape, plan.recipe, plan.rows, plan.schedule, card, plan.gpus)
         found.append((name, UNFIT if unfit else verdict(plan.memory.peak, card), time.hours))
     return found
 
@@ -196,7 +222,7 @@ def as_json(plan: Plan) -> dict[str, Any]:
     """All of a plan; sizes in bytes."""
     time, disk, dollars = plan.time, plan.disk, plan.dollars
     return {
-        "recipe": plan.recipe.name, "gpu": plan.gpu, "estimate": True,
+        "recipe": plan.recipe.name, "gpu": plan.gpu, "gpus": plan.gpus, "estimate": True,
         "model": {"name": plan.shape.name, "revision": plan.recipe.model.revision, "parameters": plan.shape.parameters,
                   "trainable": plan.trainable, "trainable_share": rounded(plan.trainable / (plan.shape.parameters + plan.trainable))},
         "rows": {"train": plan.rows.train.as_json(6), "validation": plan.rows.validation.as_json(6),

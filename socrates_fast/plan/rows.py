@@ -80,7 +80,7 @@ def rows_of(recipe: Recipe, prepared: Path | None = None) -> Rows:
         DataError: the folder has no card, or a file of the recipe cannot be read.
     """
     found = _of_card(prepared) if prepared else _estimated(recipe)
-    if getattr(recipe.train, "objective", "answer") == "reasoning":
+    if recipe.prompt.reasoning and not found.counted:
         found = replace(found, tokens=found.tokens + REASONING, longest=found.longest + REASONING * 2)
     limit = float(recipe.model.max_length)
     return replace(found, tokens=_at_most(found.tokens, limit), longest=_at_most(found.longest, limit))

@@ -100,11 +100,11 @@ def arrangement(recipe: Recipe) -> str:
 
 def sequences_per_row(recipe: Recipe) -> int:
     """Preference pairs are two sequences each."""
-    return 2 if getattr(recipe.train, "objective", "answer") == "dpo" else 1
+    return 2 if recipe.train.objective == "dpo" else 1
 
 
-def schedule(recipe: Recipe, rows: Rows) -> Schedule:
-    """Steps, micro-batches and validations of a training."""
+def schedule(recipe: Recipe, rows: Rows, gpus: int = 1) -> Schedule:
+    """Steps, micro-batches (of all GPUs together) and validations of a training."""
     options = recipe.train
     through = rows.train * options.epochs
     per_batch = Range(options.batch_size, options.batch_size)
@@ -113,7 +113,7 @@ def schedule(recipe: Recipe, rows: Rows) -> Schedule:
             PADDING["packing"]
         )
     batches = through.over(per_batch)
-    steps = batches * (1 / options.accumulation)
+    steps = batches * (1 / (options.accumulation * gpus))
     if options.max_steps is not None:  # whatever the epochs say, as the trainer takes it
         share = options.max_steps / max(steps.middle, 1.0)
         steps, batches, through = fixed(float(options.max_steps)), batches * share, through * share

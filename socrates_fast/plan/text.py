@@ -21,7 +21,7 @@ ESTIMATE = (
 def plan_text(plan: Plan) -> str:
     """All of a plan."""
     blocks = [
-        [f"{plan.recipe.name} on one {plan.card.name}"], _work(plan), _time(plan), _memory(plan), _disk(plan),
+        [f"{plan.recipe.name} on {plan.gpus if plan.gpus > 1 else 'one'} {plan.card.name}"], _work(plan), _time(plan), _memory(plan), _disk(plan),
         _changes(plan), _cards(plan), _wrapped("note: ", plan.notes), textwrap.wrap(ESTIMATE, WIDTH),
     ]  # fmt: skip
     return "\n\n".join("\n".join(block) for block in blocks if block)
@@ -59,7 +59,7 @@ def _work(plan: Plan) -> list[str]:
 def together(plan: Plan) -> str:
     """Rows of an optimiser step, or sequences where several rows are packed into one."""
     train = plan.recipe.train
-    count = train.batch_size * train.accumulation
+    count = train.batch_size * train.accumulation * plan.gpus
     if not train.packing:
         return str(count)
     per_step = plan.schedule.rows.middle / max(plan.schedule.steps.middle, 1e-9)
@@ -80,7 +80,8 @@ def _time(plan: Plan) -> list[str]:
 
 def _memory(plan: Plan) -> list[str]:
     peak = gib_text(plan.memory.peak)
-    lines = [_line("GPU memory", f"{peak} of {plan.card.memory:.1f} GiB: {plan.verdict}")]
+    each = "each GPU's " if plan.gpus > 1 else ""
+    lines = [_line("GPU memory", f"{peak} of {each}{plan.card.memory:.1f} GiB: {plan.verdict}")]
     for name, part in vars(plan.memory).items():
         if part.high:
             lines.append(f"  {PARTS[name]:<{LABEL}} {(part * 2**-30).text('{:,.2f}'):>13} GiB")
@@ -115,7 +116,8 @@ def _changes(plan: Plan) -> list[str]:
 
 
 def _cards(plan: Plan) -> list[str]:
-    lines = [f"{'on each card':<{LABEL}} {'GPU memory':<14} time"]
+    title = "on each card" if plan.gpus == 1 else f"on {plan.gpus} of each"
+    lines = [f"{title:<{LABEL}} {'GPU memory':<14} time"]
     for name, fits, hours in on_each_card(plan):
         mark = "*" if name == plan.gpu else " "
         time = hours_text(hours) if fits in ("fits", "tight") else "-"

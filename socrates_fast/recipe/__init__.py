@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 
 from socrates_fast.recipe.data import Data, ScaleOverride, SocSci210, Split, Synthetic
 from socrates_fast.recipe.export import Bounds, Evaluate, Export, Parity
-from socrates_fast.recipe.model import Lora, Model, PromptOptions, Train
+from socrates_fast.recipe.model import Dpo, Lora, Model, PromptOptions, Soft, Train
 from socrates_fast.recipe.section import (
     PERSONA_FIELDS,
     SYSTEM,
@@ -23,9 +23,9 @@ from socrates_fast.recipe.section import (
 from socrates_fast.recipe.table import Answers, PersonaColumn, Table
 
 __all__ = [
-    "PERSONA_FIELDS", "SYSTEM", "TINY", "Answers", "Bounds", "Data", "Evaluate", "Export", "Lora", "MergeBase", "Model",
+    "PERSONA_FIELDS", "SYSTEM", "TINY", "Answers", "Bounds", "Data", "Dpo", "Evaluate", "Export", "Lora", "MergeBase", "Model",
     "Order", "Parity", "PersonaColumn", "PromptOptions", "Quantisation", "Recipe", "ScaleOverride", "Section",
-    "SocSci210", "Split", "Synthetic", "Table", "Train",
+    "SocSci210", "Soft", "Split", "Synthetic", "Table", "Train",
 ]  # fmt: skip
 
 
@@ -66,5 +66,26 @@ class Recipe(Section):
             raise ValueError(
                 f"evaluate.quantisation is {self.evaluate.quantisation}, "
                 f"which export.quantisations does not list"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _objective_has_what_it_needs(self) -> Self:
+        train = self.train
+        if self.prompt.reasoning and not self.data.reasoning:
+            raise ValueError(
+                "prompt.reasoning trains on the source's reasoning column; set data.reasoning: true"
+            )
+        if train.objective == "answer":
+            return self
+        if self.prompt.reasoning:
+            raise ValueError(f"prompt.reasoning goes with train.objective answer, not {train.objective}")
+        if train.packing:
+            raise ValueError(f"train.objective {train.objective} cannot pack rows; set train.packing: false")
+        if train.objective == "dpo" and not self.data.pairs:
+            raise ValueError("train.objective dpo learns from pairs; set data.pairs: true")
+        if train.objective == "dpo" and train.adapter is None:
+            raise ValueError(
+                "train.objective dpo goes on from an adapter; set train.adapter to the run that trained one on answers"
             )
         return self

@@ -81,6 +81,8 @@ class Evaluate(Section):
     """Layers on the GPU, where llama.cpp was built for one; -1 for all, null for as many as fit."""
     deterministic: bool = False
     """A row's figures do not depend, to the last bit, on what else is scored; slower."""
+    reasonings: int = Field(1, ge=1)
+    """Reasonings drawn before each answer where ``prompt.reasoning`` is on; the mean of their answer distributions counts."""
     min_people: int = Field(50, ge=2)
     """People below which a cell stays out of the headline figures: distances to so few answers are mostly chance."""
     groups: tuple[str, ...] = ("age", "gender", "education", "ethnicity", "income", "party_id", "ideology")

@@ -16,6 +16,8 @@ class PromptOptions(Section):
     """Persona first (as published), or stimulus first (shares far more when scoring)."""
     fields: tuple[str, ...] = PERSONA_FIELDS
     """Persona fields shown, in this order."""
+    reasoning: bool = False
+    """The model reasons before it answers: trained on ``data.reasoning``'s column, asked by drawing a reasoning first."""
 
 
 class Model(Section):
@@ -48,9 +50,31 @@ class Lora(Section):
     """Names of the linear layers that get an adapter."""
 
 
+class Soft(Section):
+    """``train.objective: soft``."""
+
+    smoothing: float = Field(1.0, ge=0)
+    """Answers added to each cell's, spread evenly over its scale, so that none is impossible."""
+    own: float = Field(0.0, ge=0, lt=1)
+    """Share of the target that stays the person's own answer; the rest is its cell's distribution."""
+
+
+class Dpo(Section):
+    """``train.objective: dpo``."""
+
+    beta: float = Field(0.1, gt=0)
+    """How fast a drift from the adapter that training begins with costs more than preferences gain."""
+    same_stimulus: bool = False
+    """Only pairs whose rejected answer is to the very same text."""
+
+
 class Train(Section):
     """Training."""
 
+    objective: Literal["answer", "soft", "dpo"] = "answer"
+    """``answer``: the answer that the person gave; ``soft``: the distribution of answers in its cell; ``dpo``: which of two answers the person gave."""
+    adapter: str | None = None
+    """Adapter to go on from, a run's folder or its ``adapter``; null begins a new one. ``dpo`` needs one."""
     backend: Literal["unsloth", "transformers"] = "unsloth"
     """``unsloth``: fused kernels; ``transformers``: plain Transformers, PEFT and bitsandbytes, for models it does not know."""
     epochs: float = Field(1.0, gt=0)
@@ -77,6 +101,8 @@ class Train(Section):
     """Compute type; ``auto``: bfloat16 where the device has it, else float16 on a GPU and float32 on a CPU."""
     gradient_checkpointing: bool = False
     """Recompute activations in the backward pass: less memory, about a third slower."""
+    sharding: Literal["none", "fsdp2"] = "none"
+    """Over several GPUs: ``none``, each holds the base (DDP); ``fsdp2``, each holds a part, for a base too large for one (unsloth)."""
     packing: bool = False
     """Several rows per sequence (GPU with FlashAttention only; Unsloth switches it off on a CPU)."""
     group_by_length: bool = True
@@ -95,3 +121,7 @@ class Train(Section):
     """Seed of adapter, order and dropout."""
     lora: Lora = Lora()
     """The adapter."""
+    soft: Soft = Soft()
+    """How ``soft`` makes its targets."""
+    dpo: Dpo = Dpo()
+    """How ``dpo`` weighs its pairs."""

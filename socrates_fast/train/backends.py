@@ -15,18 +15,23 @@ from socrates_fast.errors import TrainingError
 from socrates_fast.optional import need
 from socrates_fast.recipe import Recipe
 from socrates_fast.train.config import dtype_of
+from socrates_fast.train.distributed import ALONE, World
+from socrates_fast.train.start import adapter_folder, go_on_from
 
 Load = Callable[[Recipe, Path], tuple[Any, Any]]
 """Loads a base: the model with a fresh adapter, and its tokenizer."""
 
 
-def prepare_environment(cache: Path) -> None:
-    """Switch off telemetry and hidden installs; must run before Unsloth is imported.
+def prepare_environment(cache: Path, recipe: Recipe | None = None, world: World = ALONE) -> None:
+    """Switch off telemetry and hidden installs, say how to shard; must run before Unsloth is imported.
 
     Args:
         cache: where Unsloth puts its generated code.
+        recipe: says whether the base is sharded over the processes of ``world``.
     """
     os.environ.setdefault("UNSLOTH_COMPILE_LOCATION", str(cache))
+    if recipe and recipe.train.sharding == "fsdp2" and world.size > 1:
+        os.environ["UNSLOTH_FSDP2"] = "native"
     for name in ("UNSLOTH_DISABLE_STATISTICS", "HF_HUB_DISABLE_TELEMETRY", "DO_NOT_TRACK"):
         os.environ[name] = "1"
     os.environ["UNSLOTH_AUTO_INSTALL"] = "0"
@@ -34,15 +39,28 @@ def prepare_environment(cache: Path) -> None:
 
 
 def load(recipe: Recipe, base: Path) -> tuple[Any, Any]:
-    """The base with a fresh adapter, and its tokenizer.
+    """The base with a fresh adapter, or the one that the recipe goes on from, and its tokenizer.
 
     Raises:
-        TrainingError: unknown LoRA targets; or the plain backend where Unsloth has already changed the libraries.
+        TrainingError: unknown LoRA targets; an adapter that does not fit; or the plain backend where Unsloth has already changed the libraries.
         MissingDependency: the train extra is not installed.
     """
+    before = adapter_folder(recipe)
     model, tokenizer = BACKENDS[recipe.train.backend](recipe, base)
-    begin_adapter(model, recipe.train.seed)
+    if before:
+        go_on_from(model, before)
+    else:
+        begin_adapter(model, recipe.train.seed)
     return model, tokenizer
+
+
+def _placement(recipe: Recipe) -> dict[str, Any]:
+    """Where a base is loaded: on this process's own GPU, for libraries may spread it over all that they see."""
+    import torch
+
+    if not torch.cuda.is_available() or recipe.train.sharding != "none":
+        return {}
+    return {"device_map": {"": f"cuda:{int(os.environ.get('LOCAL_RANK') or 0)}"}}
 
 
 def _unsloth(recipe: Recipe, base: Path) -> tuple[Any, Any]:
@@ -57,6 +75,7 @@ def _unsloth(recipe: Recipe, base: Path) -> tuple[Any, Any]:
         max_seq_length=recipe.model.max_length,
         dtype=dtype_of(recipe.train.precision),
         load_in_4bit=recipe.model.load_in_4bit,
+        **_placement(recipe),
         use_exact_model_name=True,  # else Unsloth may swap the base for a copy of its own
         trust_remote_code=False,
         use_safetensors=True,
@@ -107,7 +126,7 @@ def _transformers(recipe: Recipe, base: Path) -> tuple[Any, Any]:
     model = AutoModelForCausalLM.from_pretrained(
         str(base), dtype=dtype, trust_remote_code=False, use_safetensors=True,
         quantization_config=quantised if recipe.model.load_in_4bit else None,
-        device_map={"": torch.cuda.current_device()} if torch.cuda.is_available() else None,
+        **_placement(recipe),
     )  # fmt: skip
     if recipe.model.load_in_4bit:
         model = prepare_model_for_kbit_training(
@@ -128,28 +147,6 @@ def _transformers(recipe: Recipe, base: Path) -> tuple[Any, Any]:
 
 BACKENDS: dict[str, Load] = {"unsloth": _unsloth, "transformers": _transformers}
 """By the recipe's ``train.backend``."""
-
-
-def trainer_class() -> Any:
-    """TRL's ``SFTTrainer``, with the model's own loss where TRL's cannot be had.
-
-    TRL computes the loss with a kernel of its own, which needs Triton; without it (on a CPU) the same mean over supervised
-    tokens comes from Transformers. Unsloth brings a loss of its own in either case.
-    """
-    import sys
-    from importlib.util import find_spec
-
-    from transformers import Trainer
-    from trl import SFTTrainer
-
-    if "unsloth" in sys.modules or find_spec("triton") is not None:
-        return SFTTrainer
-
-    class WithoutTriton(SFTTrainer):  # type: ignore[misc]  # TRL is untyped here
-        def compute_loss(self, *arguments: Any, **options: Any) -> Any:
-            return Trainer.compute_loss(self, *arguments, **options)
-
-    return WithoutTriton
 
 
 def begin_adapter(model: Any, seed: int) -> None:

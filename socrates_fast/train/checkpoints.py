@@ -11,14 +11,37 @@ from socrates_fast.runs import Run, atomic_folder, write_text
 LAST_GOOD = "adapter-before-nan"
 """Folder of a run that keeps the adapter of the last checkpoint before the loss was no number."""
 
+COMPLETE = "complete"
+"""Empty file that closes a checkpoint, written after the files of all processes."""
 
-def checkpoint_folder(run: Run, key: str) -> Path:
-    """The folder of checkpoints; emptied if they were made with another key."""
+
+def checkpoint_folder(run: Run, key: str, processes: int = 1) -> Path:
+    """The folder of checkpoints; emptied if they were made with another key.
+
+    Args:
+        processes: how many train together. Rows are dealt out to them, so others cannot go on.
+
+    Raises:
+        TrainingError: the checkpoints are of another number of processes.
+    """
     folder = run.folder / "checkpoints"
-    if not (folder / "key").is_file() or (folder / "key").read_text(encoding="utf-8") != key:
-        shutil.rmtree(folder, ignore_errors=True)
-        write_text(folder / "key", key)
+    mark = f"{key} {processes}"
+    found = (folder / "key").read_text(encoding="utf-8") if (folder / "key").is_file() else ""
+    if found == mark:
+        return folder
+    if found.startswith(f"{key} ") and newest_checkpoint(folder):
+        raise TrainingError(
+            f"{folder}: made by {found.split()[1]} processes, this is {processes}; resume with as many, or delete that "
+            "folder to begin anew"
+        )
+    shutil.rmtree(folder, ignore_errors=True)
+    write_text(folder / "key", mark)
     return folder
+
+
+def close_checkpoint(folder: Path, step: int) -> None:
+    """Say that the checkpoint of ``step`` is complete."""
+    write_text(folder / f"checkpoint-{step}" / COMPLETE, "")
 
 
 def newest_checkpoint(folder: Path) -> Path | None:
@@ -26,7 +49,7 @@ def newest_checkpoint(folder: Path) -> Path | None:
     found = sorted(folder.glob("checkpoint-*"), key=lambda path: int(path.name.split("-")[1]))
     while found:
         newest = found.pop()
-        if (newest / "trainer_state.json").is_file():  # written last
+        if (newest / COMPLETE).is_file():
             return newest
         shutil.rmtree(newest)
     return None

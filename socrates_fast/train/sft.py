@@ -1,23 +1,23 @@
 """QLoRA fine-tuning on people's answers: Unsloth's model or the plain one, TRL's trainer, the same code on CPU and CUDA.
 
-The loss counts on the answer's tokens and the token that ends it.
+What is learnt, and with which loss, is in ``objectives``.
 """
 
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import polars as pl
 
 from socrates_fast.errors import TrainingError
-from socrates_fast.prompt import Example
 from socrates_fast.recipe import Recipe
 from socrates_fast.runs import Run, atomic_folder
 from socrates_fast.tokenizer import FolderTokenizer
-from socrates_fast.train.backends import load, prepare_environment, trainer_class
+from socrates_fast.train.backends import load, prepare_environment
 from socrates_fast.train.callbacks import Interrupt, Progress, Watch, step_callback
 from socrates_fast.train.checkpoints import (
     checkpoint_folder,
@@ -25,10 +25,15 @@ from socrates_fast.train.checkpoints import (
     keep_last_good,
     newest_checkpoint,
 )
-from socrates_fast.train.config import sft_config
+from socrates_fast.train.distributed import ALONE, World
 from socrates_fast.train.examples import examples_of
 from socrates_fast.train.meter import Meter
+from socrates_fast.train.objectives import OBJECTIVES, Sequenced
+from socrates_fast.train.objectives.kernel import ensure_loss_kernel
+from socrates_fast.train.order import order_rows
+from socrates_fast.train.sharding import check_world, in_words_of
 from socrates_fast.train.switches import in_words, switches
+from socrates_fast.train.validation import mean_over_tokens
 
 
 @dataclass(frozen=True)
@@ -60,12 +65,13 @@ def train(
     key: str,
     progress: Progress | None = None,
     announce: Callable[[str], None] = print,
+    world: World = ALONE,
 ) -> TrainResult:
     """Fine-tune ``base`` on ``rows["train"]`` and save the adapter as PEFT safetensors in ``run``'s ``adapter/``.
 
     Resumes from the newest checkpoint that was made with the same ``key``, a hash of all that training depends
     on. The first Ctrl-C saves a checkpoint after the step at hand and raises ``KeyboardInterrupt``; the second
-    stops at once.
+    stops at once. All processes of ``world`` call this with the same arguments; the first one writes.
 
     Raises:
         TrainingError: no supervised token, a row that is too long, unknown LoRA targets, a full disk, a loss that is no
@@ -73,71 +79,94 @@ def train(
         MissingDependency: the train extra is not installed.
     """
     renderer = FolderTokenizer(base).renderer()
-    examples = {side: examples_of(part, renderer, recipe) for side, part in rows.items() if len(part)}
-    prepare_environment(run.folder / "unsloth_compiled_cache")
-    with memory_is_a_message(recipe):
+    with world.together():
+        check_world(recipe, world)
+        examples = {side: examples_of(part, renderer, recipe) for side, part in rows.items() if len(part)}
+    prepare_environment(run.folder / "unsloth_compiled_cache", recipe, world)
+    with memory_is_a_message(recipe), world.peers():
         model, tokenizer = load(recipe, base)
         _quiet_libraries()
         trainable, parameters = model.get_nb_trainable_parameters()
-        supervised = sum(sum(e.completion_mask) for e in examples["train"])
+        supervised = sum(example.supervised for example in examples["train"])
         announce(
             f"{trainable:,} of {parameters:,} parameters are trained "
             f"({100 * trainable / parameters:.2f}%); {len(examples['train']):,} rows, "
             f"{supervised:,} supervised tokens"
         )
-        state = _fit(recipe, model, tokenizer, examples, run, key, progress, announce)
-    adapter = run.folder / "adapter"
-    with full_disk_is_a_message(run.folder), atomic_folder(adapter) as partial:
-        model.save_pretrained(str(partial))
-        # PEFT's empty form, with this machine's paths in it
-        (partial / "README.md").unlink(missing_ok=True)
+        state = _fit(recipe, model, tokenizer, examples, run, key, progress, announce, world)
+    if (
+        recipe.train.sharding == "fsdp2" and not world.first
+    ):  # the first cannot save without the others' parts
+        with TemporaryDirectory() as unused:
+            model.save_pretrained(unused)
+    adapter = world.once(lambda: _save(model, run))
     validation = [h["eval_loss"] for h in state.log_history if "eval_loss" in h]
-    shutil.rmtree(run.folder / "checkpoints", ignore_errors=True)
-    shutil.rmtree(run.folder / "unsloth_compiled_cache", ignore_errors=True)
     return TrainResult(adapter, state.global_step, trainable, parameters, supervised,
                        validation[-1] if validation else None)  # fmt: skip
+
+
+def _save(model: Any, run: Run) -> Path:
+    """The trained adapter's folder; what only training needed is gone."""
+    adapter = run.folder / "adapter"
+    with full_disk_is_a_message(run.folder), atomic_folder(adapter) as partial:
+        model.save_pretrained(str(partial), selected_adapters=["default"])  # DPO has its reference beside it
+        # PEFT's empty form, with this machine's paths in it
+        (partial / "README.md").unlink(missing_ok=True)
+    shutil.rmtree(run.folder / "checkpoints", ignore_errors=True)
+    shutil.rmtree(run.folder / "unsloth_compiled_cache", ignore_errors=True)
+    return adapter
 
 
 def _fit(
     recipe: Recipe,
     model: Any,
     tokenizer: Any,
-    examples: Mapping[str, list[Example]],
+    examples: Mapping[str, Sequence[Sequenced]],
     run: Run,
     key: str,
     progress: Progress | None,
     announce: Callable[[str], None],
+    world: World,
 ) -> Any:
     """Train, from the newest checkpoint if there is one; the trainer's state."""
-    checkpoints = checkpoint_folder(run, key)
+    checkpoints = world.once(lambda: checkpoint_folder(run, key, world.size))
+    newest = world.once(lambda: newest_checkpoint(checkpoints))
     interrupt, watch = Interrupt(), Watch()
-    trainer = _trainer(recipe, model, tokenizer, examples, checkpoints)
+    trainer = _trainer(recipe, model, tokenizer, examples, checkpoints, world)
+    announce(in_words_of(recipe, world))
     meter = Meter(trainer.model)
+    meter.world = world
     trainer.add_callback(step_callback(run, meter, interrupt, watch, recipe.train.save_minutes, progress))
     found = switches(recipe, trainer)
     announce(in_words(found))
-    run.log("switches", backend=recipe.train.backend, **{name: on for name, (_, on) in found.items()})
-    newest = newest_checkpoint(checkpoints)
+    run.log(
+        "switches",
+        backend=recipe.train.backend,
+        processes=world.size,
+        **{name: on for name, (_, on) in found.items()},
+    )
     if newest:
         announce(f"resuming from {newest.name}")
     with full_disk_is_a_message(run.folder), interrupt:
         trainer.train(resume_from_checkpoint=str(newest) if newest else None)
     meter.close()
-    if watch.not_a_number is not None:
-        raise _diverged(recipe, watch.not_a_number, keep_last_good(run, checkpoints))
+    world.once(lambda: _check_number(recipe, watch.not_a_number, run, checkpoints))
     if interrupt.asked:
         raise KeyboardInterrupt
     return trainer.state
 
 
-def _diverged(recipe: Recipe, step: int, kept: str) -> TrainingError:
-    options = recipe.train
+def _check_number(recipe: Recipe, step: int | None, run: Run, checkpoints: Path) -> None:
+    """Raise if the loss of ``step`` was no number; None if all were."""
+    if step is None:
+        return
+    kept, options = keep_last_good(run, checkpoints), recipe.train
     advice = [f"train.learning_rate={options.learning_rate / 3:.2g}"]
     if options.warmup < 0.1:
         advice.append("train.warmup=0.1")
     if options.precision == "float16":
         advice.append("train.precision=bfloat16 (or float32, where the device has no bfloat16)")
-    return TrainingError(f"the loss of step {step} is not a number; {kept}. Try {', then '.join(advice)}")
+    raise TrainingError(f"the loss of step {step} is not a number; {kept}. Try {', then '.join(advice)}")
 
 
 @contextmanager
@@ -181,34 +210,48 @@ def memory_advice(recipe: Recipe) -> str:
 
 
 def _trainer(
-    recipe: Recipe, model: Any, tokenizer: Any, examples: Mapping[str, list[Example]], checkpoints: Path
+    recipe: Recipe,
+    model: Any,
+    tokenizer: Any,
+    examples: Mapping[str, Sequence[Sequenced]],
+    checkpoints: Path,
+    world: World,
 ) -> Any:
     from datasets import Dataset
 
     def dataset(side: str) -> Any:
         return Dataset.from_list([vars(example) for example in examples[side]])
 
-    trainer = trainer_class()(
+    ensure_loss_kernel()
+    numbers = {name: each.detach().float().clone() for name, each in _trained(model)}
+    trainer = OBJECTIVES[recipe.train.objective].trainer(
+        recipe,
+        checkpoints,
         model=model,
         processing_class=tokenizer,
-        args=sft_config(recipe, checkpoints, "validation" in examples),
         train_dataset=dataset("train"),
         eval_dataset=dataset("validation") if "validation" in examples else None,
     )
+    single = recipe.train.objective != "dpo"  # a row is one sequence, and its loss a mean over tokens
+    if single:
+        mean_over_tokens(trainer, world)
+    order_rows(trainer, single and recipe.train.group_by_length)
+    # Looking for idle parameters takes time at every step; only experts may be idle.
+    trainer.accelerator.ddp_handler.find_unused_parameters = any(
+        ".experts." in name for name, parameter in model.named_parameters() if parameter.requires_grad
+    )
     _silence(trainer)
-    _adapter_to_float32(trainer.model)
+    # TRL casts the adapter to bfloat16, in whose 8 bits AdamW's small updates vanish, and in which a CPU without bfloat16
+    # units multiplies several times slower. Mixed precision, where it is on, still computes in the recipe's precision.
+    if recipe.train.sharding == "none":  # parts of parameters stay what they are
+        for name, each in _trained(trainer.model):
+            each.data = numbers[name]
     return trainer
 
 
-def _adapter_to_float32(model: Any) -> None:
-    """Undo TRL's cast of the adapter to bfloat16.
-
-    AdamW's small updates vanish in bfloat16's 8 bits, and a CPU without bfloat16 units multiplies several times
-    slower in it. Mixed precision, where it is on, still computes in the recipe's precision.
-    """
-    for parameter in model.parameters():
-        if parameter.requires_grad:
-            parameter.data = parameter.data.float()
+def _trained(model: Any) -> list[tuple[str, Any]]:
+    """The parameters that are trained, by name."""
+    return [(name, each) for name, each in model.named_parameters() if each.requires_grad]
 
 
 def _silence(trainer: Any) -> None:

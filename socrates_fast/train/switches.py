@@ -10,7 +10,7 @@ def switches(recipe: Recipe, trainer: Any) -> dict[str, tuple[str, str]]:
     options, args = recipe.train, trainer.args
     model = trainer.model
     found = {
-        "packing": (options.packing, bool(args.packing)),
+        "packing": (options.packing, bool(getattr(args, "packing", False))),
         "padding-free": (options.packing, bool(getattr(trainer, "padding_free", False))),
         "optimizer": (options.optimizer, str(getattr(args.optim, "value", args.optim))),
         "precision": (options.precision, _precision(args, model)),

@@ -58,7 +58,7 @@ def test_draws_have_the_tempered_frequencies() -> None:
     def read(paths: list[TokenPath]) -> dict[TokenPath, NDArray[np.float64]]:
         return {path: rows[path] for path in paths}
 
-    drawn = draw(request, np.array([9], np.int32), read, lambda token: token == 0)
+    drawn = draw(request, np.array([9], np.int32), request.most, read, lambda token: token == 0)
     tokens, cumulated = nucleus(first, 0.8, 0.95)
     expected = dict(zip(tokens.tolist(), np.diff(cumulated, prepend=0.0), strict=True))
     for token, share in expected.items():

@@ -13,7 +13,7 @@ from socrates_fast.plan.changes import changes
 from socrates_fast.plan.gpus import GPUS
 from socrates_fast.plan.memory import NF4_BITS, memory_of
 from socrates_fast.plan.models import MODELS
-from socrates_fast.plan.own import RECORDS, card_of, own_points
+from socrates_fast.plan.own import RECORDS, own_points
 from socrates_fast.plan.planning import make_plan, time_of
 from socrates_fast.plan.ranges import Range, fixed, hours_text
 from socrates_fast.plan.rows import rows_of
@@ -94,28 +94,23 @@ def test_records_of_the_bench_are_read(tmp_path: Path) -> None:
     config = {"hidden_size": 896, "num_hidden_layers": 24, "num_attention_heads": 14, "num_key_value_heads": 2,
               "intermediate_size": 4864, "vocab_size": 151936, "tie_word_embeddings": True,
               "max_position_embeddings": 32768}  # fmt: skip
-    on_card = {"gpu": "NVIDIA H200", "checkpointing": False, "tokens_per_second": 20_000.0, "seconds_per_step": 0.4,
-               "padding": 0.05, "tokens_per_row": 300.0}  # fmt: skip
-    backends = {"unsloth": on_card, "transformers": {**on_card, "gpu": None}}
-    record = {"shape": "0.5b", "config": config, "accumulation": 1, "four_bit": True, "backends": backends}
+    found = {
+        "gpu": "NVIDIA H200",
+        "seconds_per_step": 0.4,
+        "padding": 0.05,
+        "tokens_per_row": 300.0,
+        "config": config,
+    }
+    asked = {"accumulation": 1, "four_bit": True, "checkpointing": False, "backend": "unsloth"}
+    line = {"name": "tokens per second", "model": {"shape": "0.5b"}, "settings": asked,
+            "figure": {"median": 20_000.0}, "details": found}  # fmt: skip
+    others = [line | {"details": found | {"gpu": None}}, line | {"name": "memory"}]
     path = tmp_path / "train.jsonl"
-    path.write_text(json.dumps(record) + "\n", encoding="utf-8")
+    path.write_text("".join(json.dumps(one) + "\n" for one in [line, *others]), encoding="utf-8")
     (point,) = own_points(path)
     assert (point.gpu, point.measured, point.unit) == ("h200", 20_000, "tokens/s")
     assert point.predicted.low > 1000
     assert own_points(tmp_path / "none.jsonl") == []
-
-
-@pytest.mark.parametrize(
-    ("driver", "key"),
-    [
-        ("NVIDIA A100-SXM4-80GB", "a100-80gb"), ("NVIDIA A100-SXM4-40GB", "a100-40gb"), ("Tesla T4", "t4"),
-        ("NVIDIA H100 80GB HBM3", "h100"), ("NVIDIA H200", "h200"), ("NVIDIA GeForce RTX 4090", "rtx4090"),
-        ("NVIDIA H100 PCIe", None), ("NVIDIA GeForce RTX 4090 D", None), ("AMD MI300X", None), (None, None),
-    ],
-)  # fmt: skip
-def test_cards_by_their_drivers_name(driver: str | None, key: str | None) -> None:
-    assert card_of(driver) == key
 
 
 def test_the_seed_recipe_plans_to_the_published_time() -> None:

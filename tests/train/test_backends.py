@@ -28,6 +28,8 @@ def test_losses_of_both_backends_are_equal_over_twenty_steps(
         "--set",
         "train.max_steps=20",
         "--set",
+        "train.learning_rate=0.002",  # at 0.01 gradients explode, and rounding is seen many times over
+        "--set",
         f"model.load_in_4bit={str(four_bit).lower()}",
     )
     found = []
@@ -40,7 +42,7 @@ def test_losses_of_both_backends_are_equal_over_twenty_steps(
         found.append(_steps(out))
     assert len(found[0]) == 20
     for one, other in zip(*found, strict=True):
-        assert one["loss"] == pytest.approx(other["loss"], abs=1e-4)
+        assert one["loss"] == pytest.approx(other["loss"], abs=1e-5)
         assert (one["tokens"], one["supervised"]) == (other["tokens"], other["supervised"])
     assert found[0][-1]["loss"] < found[0][0]["loss"]
 

@@ -12,7 +12,7 @@ from socrates_fast.prompt import ChatRenderer, Example
 from socrates_fast.recipe import Recipe
 from socrates_fast.tokenizer import FolderTokenizer
 from socrates_fast.train.callbacks import Interrupt
-from socrates_fast.train.checkpoints import newest_checkpoint
+from socrates_fast.train.checkpoints import close_checkpoint, newest_checkpoint
 from socrates_fast.train.examples import examples_of
 
 
@@ -35,7 +35,7 @@ def test_one_example_a_row(recipe: Recipe, rows: pl.DataFrame, renderer: ChatRen
     examples = examples_of(rows, renderer, recipe)
     assert len(examples) == rows.height
     digits = sum(len(str(answer)) for answer in rows["response"])
-    assert sum(sum(example.completion_mask) for example in examples) == digits + rows.height
+    assert sum(example.supervised for example in examples) == digits + rows.height
 
 
 def test_a_row_that_is_too_long_is_named_and_never_cut(
@@ -59,7 +59,8 @@ def test_zero_supervised_tokens_is_an_error(
 def test_a_checkpoint_cut_short_is_not_resumed_from(tmp_path: Path) -> None:
     for step in (2, 10):
         (tmp_path / f"checkpoint-{step}").mkdir()
-    (tmp_path / "checkpoint-2" / "trainer_state.json").touch()
+        (tmp_path / f"checkpoint-{step}" / "trainer_state.json").touch()
+    close_checkpoint(tmp_path, 2)
     assert newest_checkpoint(tmp_path) == tmp_path / "checkpoint-2"
     assert not (tmp_path / "checkpoint-10").exists()
 

@@ -1,11 +1,14 @@
 """Which plots a report has, and how each is read."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import polars as pl
 
+from socrates_fast.curves.drawing import Curve
+from socrates_fast.curves.gallery import curves
+from socrates_fast.curves.history import History
 from socrates_fast.evaluate.answers import Answers
 from socrates_fast.evaluate.figures import FIGURES
 from socrates_fast.evaluate.ragged import Floats
@@ -25,8 +28,8 @@ from socrates_fast.evaluate.summary import Summary
 
 MODEL = "predictor"
 
-Gallery = Mapping[str, list[Plot]]
-"""The plots by the part of the report that they stand in: bars, cells, effects, calibration, all_cells."""
+Gallery = Mapping[str, Sequence[Plot | Curve]]
+"""The plots by the part of the report that they stand in: bars, cells, effects, calibration, all_cells, training."""
 
 _BARS = {
     "wasserstein.stated": "Dashed: the floor, what a perfect prediction would get. Smaller is better.",
@@ -35,14 +38,15 @@ _BARS = {
 }
 
 
-def draw(answers: Answers, summary: Summary) -> Gallery:
-    """All plots that these figures allow."""
+def draw(answers: Answers, summary: Summary, history: History | None = None) -> Gallery:
+    """All plots that these figures allow, and those of the predictor's training, where that is known."""
     return {
         "bars": list(_bars(summary.metrics)),
         "cells": list(_cells(answers, summary)),
         "effects": list(_effects(summary)),
         "calibration": list(_calibration(summary)),
         "all_cells": list(_all_cells(summary.cells)),
+        "training": curves(history) if history else [],
     }
 
 

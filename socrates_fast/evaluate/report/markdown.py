@@ -17,6 +17,7 @@ _PARTS = {
     "bars": "Beside baselines", "cells": "Predicted and human answers", "effects": "Treatment effects",
     "calibration": "Calibration", "all_cells": "All cells",
 }  # fmt: skip
+_TRAINING = {"training": "Training"}
 
 
 def escaped(text: object) -> str:
@@ -43,8 +44,9 @@ def render_markdown(title: str, summary: Summary, details: Mapping[str, Any], ga
     sections = [
         *_head(title, metrics),
         *_figures(metrics),
-        *_plots(gallery),
+        *_plots(gallery, _PARTS),
         *_groups(metrics),
+        *_plots(gallery, _TRAINING),
         *_left_out(metrics, details.get(DROPPED, {})),
         *_made(metrics, details),
     ]
@@ -91,8 +93,8 @@ def _joined(between: str, *texts: str) -> str:
     return between.join(filter(None, texts))
 
 
-def _plots(gallery: Gallery) -> Iterator[str]:
-    for part, heading in _PARTS.items():
+def _plots(gallery: Gallery, parts: Mapping[str, str]) -> Iterator[str]:
+    for part, heading in parts.items():
         if gallery[part]:
             yield f"## {heading}"
         for plot in gallery[part]:
