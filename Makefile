@@ -40,6 +40,7 @@ types: $(READY)
 docs: $(READY)
 	$(BIN)/python -m socrates_fast.reference docs
 	$(BIN)/python -m socrates_fast.plan.guide
+	$(BIN)/python -m socrates_bench.report.guide
 
 # A wheel, installed without its dependencies' training half in a venv of its own and run outside the checkout.
 wheel: $(READY)

@@ -3,30 +3,28 @@
 Why it matters: a build that lacks what the processor has works, only slowly, and nothing says so; ``doctor`` does, with
 these figures.
 Method: each build is a folder of llama.cpp's libraries of the pinned version (LLAMA_CPP_LIB_PATH), each in a process of
-its own on the same GGUF, all alive together, one prompt each in turn; medians, of the ratios turn by turn. How to make such a folder: bench/README.md.
-Output: one JSON record; ``--json`` prints nothing else on stdout.
+its own on the same GGUF, all alive together, one prompt each in turn; medians, of the ratios turn by turn. How to make such
+a folder: bench/README.md.
+Output: two lines for each file and build, the speed and how many times slower it is than the installed build.
 Command: socrates-fast bench builds random-q8_0.gguf --lib no-avx2=lib-no-avx2 --json
 """
 
-import os
-import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 from socrates_bench.children import Child
-from socrates_bench.demo import cpu_name
+from socrates_bench.record import Bench, Figure, Measurement, Model
 from socrates_fast.errors import SocratesError
 from socrates_fast.infer.probe import thread_candidates
-from socrates_fast.runs import environment
 
 INSTALLED = "installed"
 
 
 def measure(
     models: Sequence[Path], libraries: Mapping[str, Path], tokens: int, repeats: int
-) -> dict[str, Any]:
+) -> Iterator[Measurement]:
     """Prompt speed of each build on each file.
 
     Args:
@@ -38,22 +36,22 @@ def measure(
     Raises:
         SocratesError: a folder holds no llama.cpp, or a build cannot load a file.
     """
-    load = os.getloadavg()[0]
     places = {INSTALLED: None, **{name: path.resolve() for name, path in libraries.items()}}
     for path in libraries.values():
         if not list(path.glob("*llama.*")):
             raise SocratesError(f"{path}: there is no llama.cpp library in it")
     threads = thread_candidates()[0]
-    files = {path.name: _one(path.resolve(), places, threads, tokens, repeats) for path in models}
-    return {
-        "bench": "builds", "tokens": tokens, "threads": threads, "repeats": repeats, "files": files,
-        "load_average_at_start": load, "cpu": cpu_name(), "environment": environment(),
-    }  # fmt: skip
+    bench = Bench.begin("builds", threads)
+    for path in models:
+        found = _one(path.resolve(), places, threads, tokens, repeats)
+        settings = {"file": path.name, "tokens": tokens, "repeats": repeats}
+        yield from lines(bench, Model(bytes=path.stat().st_size), settings, found)
 
 
 def _one(
     model: Path, places: Mapping[str, Path | None], threads: int, tokens: int, repeats: int
 ) -> dict[str, Any]:
+    """By build: its system line, and tokens per second of each prompt."""
     with ExitStack() as stack:
         children = {
             name: stack.enter_context(
@@ -69,22 +67,30 @@ def _one(
             for name, child in children.items():
                 speeds[name] += child.ask(repetitions=1)["tokens_per_second"]
         return {
-            name: {
-                "system_info": child.ready["system_info"],
-                "tokens_per_second": {"median": statistics.median(speeds[name]), "all": speeds[name]},
-                "times_slower": statistics.median(
-                    usual / one for usual, one in zip(speeds[INSTALLED], speeds[name], strict=True)
-                ),
-            }
+            name: {"system_info": child.ready["system_info"], "speeds": speeds[name]}
             for name, child in children.items()
         }
 
 
-def print_record(record: dict[str, Any]) -> None:
-    """The record for people."""
-    for model, builds in record["files"].items():
-        for name, found in builds.items():
-            print(
-                f"{model:<28}{name:<16}{found['tokens_per_second']['median']:>8.1f} tokens/s, "
-                f"{found['times_slower']:.2f} times slower"
-            )
+def lines(
+    bench: Bench, model: Model, settings: Mapping[str, Any], found: Mapping[str, Any]
+) -> list[Measurement]:
+    """The speed of each build, and how many times slower it is, turn by turn.
+
+    Args:
+        bench: the run.
+        model: the file's.
+        settings: of the run on this file.
+        found: by build, ``system_info`` and ``speeds`` in tokens/s, one a turn.
+    """
+    usual, made = found[INSTALLED]["speeds"], []
+    for name, one in found.items():
+        shared: dict[str, Any] = {
+            "model": model, "settings": {**settings, "build": name}, "llama": one["system_info"],
+        }  # fmt: skip
+        slower = [ours / theirs for ours, theirs in zip(usual, one["speeds"], strict=True)]
+        made += [
+            bench.measured("prompt speed", Figure.of(one["speeds"], "tokens/s", warm_up=1), **shared),
+            bench.measured("times slower than the installed build", Figure.of(slower, "x"), **shared),
+        ]
+    return made

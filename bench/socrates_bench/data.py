@@ -10,7 +10,7 @@ What was left out must be exactly what the maker counted, by cell and reason, an
 at a share, be counted as unused), or the bench fails. Memory: ``peak`` is the process's own largest resident set (VmHWM), with what it
 shares with mapped files; ``own`` (anonymous) and ``files`` (mapped) are the largest seen of each, looked at every ``POLL_S``.
 The page cache is in none of them.
-Output: one JSON record; ``--json`` prints nothing else on stdout.
+Output: lines for making the rows, for each share, and for the scales.
 Command: socrates-fast bench data --json
 """
 
@@ -25,20 +25,16 @@ from typing import Any
 
 from socrates_bench.children import Child, kept_folder, memory
 from socrates_bench.data_check import checked
+from socrates_bench.data_lines import scales_line, share_lines, source_line
 from socrates_bench.data_plan import LEAST_ROWS
 from socrates_bench.data_rows import folder_of_shards, made
-from socrates_bench.demo import commit, cpu_name
+from socrates_bench.record import Bench, Measurement
 from socrates_fast.errors import SocratesError
-from socrates_fast.runs import environment
 
 CORES = 2
 POLL_S = 0.05
 SHARES = (1.0, 0.01)
 SPLITS = ("participant", "random", "condition", "task", "study")
-ASKED_SECONDS = {1.0: 360.0, 0.01: 60.0}
-"""By share, seconds of preparing all rows at most."""
-ASKED_PEAK, ASKED_MICROSECONDS = 3 * 2**30, 5.0
-"""Bytes of resident memory, and microseconds a row for its scale, at most."""
 
 
 @dataclass(frozen=True)
@@ -81,33 +77,36 @@ def plan_of(rows: int, shares: str, split: str, keep: Path | None, out: Path | N
     return Plan(rows, parts, split, keep, out)
 
 
-def measure(plan: Plan) -> dict[str, Any]:
-    """Measure one plan; the record.
+def measure(plan: Plan) -> Iterator[Measurement]:
+    """Measure one plan, share by share.
 
     Raises:
         SocratesError: what was left out or written is not what ought to be.
     """
-    load = os.getloadavg()[0]
+    cores = min(CORES, len(os.sched_getaffinity(0)))
+    bench, settings = Bench.begin("data"), {"rows": plan.rows, "split": plan.split, "cores": cores}
     with kept_folder(plan.keep) as source, kept_folder(plan.out) as out:
         for share in plan.shares:
             if (there := _prepared(out, share)).exists():
                 raise SocratesError(f"{there} is already there; delete it, or name another folder with --out")
         truth = made(source, plan.rows, plan.seed, _progress)
         shards = folder_of_shards(source)
-        prepared = {str(share): _share(plan, shards, out, share, truth) for share in plan.shares}
-        with _child(plan, shards) as child:
-            scales = child.ask(do="scales")
+        facts = {name: value for name, value in truth.items() if name != "left_out_by_cell"}
+        yield source_line(bench, settings, facts)
+        for share in plan.shares:
+            yield from share_lines(bench, settings, share, _share(plan, shards, out, share, truth))
+        yield scales_line(bench, settings, _scales(plan, shards, truth))
+
+
+def _scales(plan: Plan, shards: Path, truth: dict[str, Any]) -> dict[str, Any]:
+    """Read the scales of all rows."""
+    with _child(plan, shards) as child:
+        scales = child.ask(do="scales")
     if (scales["rows"], scales["texts"]) != (truth["rows"], truth["distinct_stimuli"]):
         raise SocratesError(
             f"of {truth['rows']} rows and {truth['distinct_stimuli']} texts the scales of {scales} were read"
         )
-    scales["microseconds_per_row"] = 1e6 * scales["seconds"] / scales["rows"]
-    return {
-        "bench": "data", "rows": plan.rows, "split": plan.split, "cores": min(CORES, len(os.sched_getaffinity(0))),
-        "source": {name: value for name, value in truth.items() if name != "left_out_by_cell"},
-        "prepare": prepared, "scales": scales,
-        "load_average_at_start": load, "cpu": cpu_name(), "commit": commit(), "environment": environment(),
-    }  # fmt: skip
+    return scales
 
 
 def _prepared(out: Path, share: float) -> Path:
@@ -167,28 +166,3 @@ def _watched(process: int) -> Iterator[dict[str, int]]:
 
 def _progress(text: str) -> None:
     print(text, file=sys.stderr)
-
-
-def print_record(record: dict[str, Any]) -> None:
-    """The record for people: each figure beside what is asked."""
-    source, scales = record["source"], record["scales"]
-    print(
-        f"{record['rows']:,} rows of {source['studies']} studies, {source['people']:,} people, {source['cells']:,} cells, "
-        f"{source['distinct_stimuli']:,} stimuli; split by {record['split']}, {record['cores']} cores"
-    )
-    for share, run in record["prepare"].items():
-        limit = ASKED_SECONDS.get(float(share))
-        asked = f"   asked of all 2,901,390 rows: at most {limit:.0f}" if limit else ""
-        print(f"share {share}")
-        print(f"  seconds             {run['seconds']:10.1f}{asked}; {run['rows_per_second']:,.0f} rows/s")
-        print(f"  peak MiB            {run['memory']['peak'] / 2**20:10,.0f}   asked: at most {ASKED_PEAK / 2**20:,.0f}; "
-              f"own {run['memory']['own'] / 2**20:,.0f}, mapped files {run['memory']['files'] / 2**20:,.0f}")  # fmt: skip
-        print(
-            f"  rows left out       {sum(run['rows']['left_out'].values()):10,}   as many as there are, cell by cell"
-        )
-        print(f"  seconds again       {run['again_seconds']:10.1f}   nothing done")
-        print(
-            f"  MiB written         {run['bytes_written'] / 2**20:10,.0f}   {run['bytes'] / 2**20:,.0f} kept"
-        )
-    print(f"us/row for its scale  {scales['microseconds_per_row']:10.2f}   asked: at most {ASKED_MICROSECONDS:g}; "
-          f"{scales['texts']:,} different texts")  # fmt: skip

@@ -10,30 +10,27 @@ distributions), demographic group and interval and writes its files. Seconds beg
 needs; the files have been written or read just before, so they come from the page cache. Then figures are compared with
 what was put in (evaluate_check.py), within what chance allows, or the bench fails. Memory is the process's largest resident
 set (VmHWM) from its beginning to the end of each part.
-Output: one JSON record; ``--json`` prints nothing else on stdout.
+Output: a line for each part and for everything together, and one for how far figures are from what was put in.
 Command: socrates-fast bench evaluate --json
 """
 
 import os
 import sys
 import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from socrates_bench.children import Child, kept_folder, memory
-from socrates_bench.data_plan import ROWS
-from socrates_bench.demo import commit, cpu_name
 from socrates_bench.evaluate_check import checked
+from socrates_bench.evaluate_lines import lines
 from socrates_bench.evaluate_rows import LEAST_ROWS, made
+from socrates_bench.record import Bench, Measurement
 from socrates_fast.errors import SocratesError
 from socrates_fast.evaluate.summary import MIN_PEOPLE
 from socrates_fast.evaluate.uncertainty import DRAWS
-from socrates_fast.runs import environment
 
 CORES = 2
-ASKED_SECONDS, ASKED_PEAK = 120.0, 2 * 2**30
-"""Seconds of everything together, and bytes of resident memory, at most."""
 FEW, FEW_PEOPLE = 100_000, 12
 """Below so many rows cells are small: they need so many people to count."""
 
@@ -69,13 +66,13 @@ def plan_of(rows: int, keep: Path | None) -> Plan:
     return Plan(rows, keep)
 
 
-def measure(plan: Plan) -> dict[str, Any]:
-    """Measure one plan; the record.
+def measure(plan: Plan) -> Iterator[Measurement]:
+    """Measure one plan.
 
     Raises:
         SocratesError: the evaluation did not find what was put in.
     """
-    load = os.getloadavg()[0]
+    bench = Bench.begin("evaluate")
     with kept_folder(plan.keep) as folder, tempfile.TemporaryDirectory() as out:
         facts = made(folder, plan.rows, plan.seed, _progress)
         with Child("socrates_bench.evaluate_child", cores=CORES) as child:
@@ -83,34 +80,14 @@ def measure(plan: Plan) -> dict[str, Any]:
             peak = memory(child.ready["pid"])["peak"]
         _progress(f"evaluated in {run['seconds']['total']:.1f} s, {peak / 2**20:,.0f} MiB at most")
         found = checked(folder, Path(out), plan.min_people)
-    return {
-        "bench": "evaluate", **{name: facts[name] for name in ("rows", "training_rows", "cells", "studies", "conditions", "answers")},
-        "draws": DRAWS, "cores": min(CORES, len(os.sched_getaffinity(0))), "threads": child.ready["threads"],
-        "import_seconds": child.ready["import_seconds"], "seconds": run["seconds"], "cpu_seconds": run["cpu_seconds"],
-        "memory": {"peak": peak, "after": run["peak"]}, "asked": {"seconds": ASKED_SECONDS, "peak": ASKED_PEAK},
-        "checks": found, "made": {name: facts[name] for name in ("seed", "bytes", "seconds")},
-        "load_average_at_start": load, "cpu": cpu_name(), "commit": commit(), "environment": environment(),
-    }  # fmt: skip
+    counts = ("rows", "training_rows", "cells", "studies", "conditions", "answers")
+    yield from lines(bench, {
+        **{name: facts[name] for name in counts}, "draws": DRAWS, "cores": min(CORES, len(os.sched_getaffinity(0))),
+        "threads": child.ready["threads"], "import_seconds": child.ready["import_seconds"], "seconds": run["seconds"],
+        "cpu_seconds": run["cpu_seconds"], "memory": {"peak": peak, "after": run["peak"]}, "checks": found,
+        "made": {name: facts[name] for name in ("seed", "bytes", "seconds")},
+    })  # fmt: skip
 
 
 def _progress(text: str) -> None:
     print(text, file=sys.stderr)
-
-
-def print_record(record: dict[str, Any]) -> None:
-    """The record for people: each figure beside what is asked."""
-    asked, after = record["asked"], record["memory"]["after"]
-    print(
-        f"{record['rows']:,} predictions of {record['answers']:,} answers' probabilities, {record['cells']:,} cells, "
-        f"{record['studies']} studies, {record['training_rows']:,} training rows, {record['draws']:,} draws; "
-        f"{record['cores']} cores"
-    )
-    for part, seconds in record["seconds"].items():
-        said = f"   asked of all {ROWS:,} rows: at most {asked['seconds']:.0f}" if part == "total" else ""
-        said += f"   at most {after[part] / 2**20:,.0f} MiB so far" if part in after else ""
-        print(f"{part:<14}{seconds:>8.1f} s{said}")
-    print(
-        f"{'peak':<14}{record['memory']['peak'] / 2**20:>8,.0f} MiB   asked: at most {asked['peak'] / 2**20:,.0f}"
-    )
-    for name, one in record["checks"].items():
-        print(f"{name:<34}{one['found']:>14,.6g}   put in {one['put_in']:,.6g} ± {one['within']:.2g}")

@@ -10,24 +10,23 @@ threads: llama.cpp's own prompt speed (pp512.py); Llama of llama-cpp-python, row
 It is given token ids, and flash attention, which is a little faster than its default; ours renders and tokenises
 within its time. Random weights seldom end an answer, so Llama's time is also given up to its first token only. The
 prefix tree is counted here, from the tokenizer's file. How far it is goes to stderr: a run takes up to an hour a type.
-Output: one JSON record; ``--json`` prints nothing else on stdout.
+Output: the lines of each part of it as soon as that part is done, so that a run that is cut short keeps them.
 Command: socrates-fast bench score --shape 0.5b --json
 """
 
-import os
 import statistics
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from socrates_bench.children import Child
-from socrates_bench.demo import commit, cpu_name
 from socrates_bench.llama_source import llama_source
-from socrates_bench.score_figures import figures
+from socrates_bench.record import Bench, Measurement, Model
+from socrates_bench.score_lines import deterministic_line, memory_line, order_lines, peer_figures
 from socrates_bench.score_work import batches, people, prompts_of_people, row_by_row, stimuli, tree_nodes
 from socrates_bench.synthetic import SHAPES, write_base
 from socrates_export.child import run_task
@@ -38,12 +37,11 @@ from socrates_fast.infer.memory import kv_bytes_per_token
 from socrates_fast.infer.probe import thread_candidates
 from socrates_fast.prompt import ChatRenderer, persona_text
 from socrates_fast.recipe import Order
-from socrates_fast.runs import environment
 from socrates_fast.tokenizer import FolderTokenizer
 
 TYPES = ("f16", "q8_0", "q4_k_m")
 ORDERS: tuple[Order, ...] = ("persona_first", "stimulus_first")
-PEOPLE = {"tiny": (200, 20), "0.5b": (40, 4), "3b": (8, 2)}
+PEOPLE = {"tiny": (200, 20), "0.5b": (40, 4), "1.5b": (16, 3), "3b": (8, 2)}
 """By shape, the people whose rows ours answers, and those whose rows Llama answers."""
 REPETITIONS = 3
 """Runs of pp512 each time it has its turn."""
@@ -97,10 +95,10 @@ def plan_of(
     )
 
 
-def measure(shape: str, types: Sequence[str], plan: Plan) -> dict[str, Any]:
-    """Measure one shape in some types; the record."""
+def measure(shape: str, types: Sequence[str], plan: Plan) -> Iterator[Measurement]:
+    """Measure one shape in some types, part by part."""
     check_kinds(list(types))
-    load = os.getloadavg()[0]
+    bench = Bench.begin("score", plan.threads)
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         texts = [prompt.user for prompt in prompts_of_people(20, "persona_first")]
@@ -110,17 +108,16 @@ def measure(shape: str, types: Sequence[str], plan: Plan) -> dict[str, Any]:
         work: dict[str, dict[str, Any]] = {
             order: _work(tokenizer.renderer(), plan, order) for order in plan.orders
         }
-        files = [_one(kind, _export(folder, kind), plan, work) for kind in types]
-    rows = plan.people * len(stimuli())
-    return {
-        "bench": "score", "shape": shape, "people": plan.people, "peer_people": plan.peer_people, "rows": rows,
-        "peer_rows": plan.peer_people * len(stimuli()), "repeats": plan.repeats,
-        "threads": plan.threads, "gpu_layers": plan.gpu_layers, "context": plan.context,
-        "tokens": _sizes(tokenizer, plan.people),
-        "work": {order: {key: value for key, value in facts.items() if key != "ids"} for order, facts in work.items()},
-        "files": files, "load_average_at_start": load, "cpu": cpu_name(), "commit": commit(),
-        "environment": environment(),
-    }  # fmt: skip
+        settings = {
+            "people": plan.people, "peer_people": plan.peer_people, "rows": plan.people * len(stimuli()),
+            "peer_rows": plan.peer_people * len(stimuli()), "repeats": plan.repeats, "gpu_layers": plan.gpu_layers,
+            "context": plan.context, "tokens": _sizes(tokenizer, plan.people),
+        }  # fmt: skip
+        for kind in types:
+            path = _export(folder, kind)
+            model = Model(shape=shape, quantisation=kind, bytes=path.stat().st_size)
+            yield from _one(bench, {"model": model, "settings": settings}, path, plan, work)
+            path.unlink()
 
 
 def _sizes(tokenizer: FolderTokenizer, count: int) -> dict[str, float]:
@@ -161,8 +158,10 @@ def _export(folder: Path, kind: str) -> Path:
     return path
 
 
-def _one(kind: str, path: Path, plan: Plan, work: dict[str, dict[str, Any]]) -> dict[str, Any]:
-    """Measure one file, and delete it."""
+def _one(
+    bench: Bench, facts: dict[str, Any], path: Path, plan: Plan, work: dict[str, dict[str, Any]]
+) -> Iterator[Measurement]:
+    """Measure one file."""
     shared: dict[str, Any] = {"path": str(path), "threads": plan.threads, "gpu_layers": plan.gpu_layers}
     with ExitStack() as stack:
         speed = stack.enter_context(Child("socrates_bench.pp512", **shared))
@@ -172,14 +171,14 @@ def _one(kind: str, path: Path, plan: Plan, work: dict[str, dict[str, Any]]) -> 
         ours = stack.enter_context(
             Child("socrates_bench.score_ours", **shared, context=plan.context, probe=True)
         )
-        orders = {order: _order(order, plan, work[order], speed, peer, ours) for order in plan.orders}
+        facts = {**facts, "llama": ours.ready["system_info"]}
+        for order in plan.orders:
+            found = _order(order, plan, work[order], speed, peer, ours)
+            yield from order_lines(bench, facts, order, found)
         peak = ours.ask(do="memory")
-    record = {
-        "type": kind, "bytes": path.stat().st_size, **ours.ready, "orders": orders,
-        "deterministic": _deterministic(shared, plan), "memory": _memory(path, shared, plan, peak),
-    }  # fmt: skip
-    path.unlink()
-    return record
+    for order, found in _deterministic(shared, plan):
+        yield deterministic_line(bench, facts, order, found)
+    yield memory_line(bench, facts, {**_memory(path, shared, plan, peak), **ours.ready})
 
 
 def _order(
@@ -194,25 +193,21 @@ def _order(
         peers += peer.ask(rows=piece)["rows"]
         if turn < plan.repeats:
             runs.append(ours.ask(do="run", people=plan.people, order=order))
+            print(f"{order}: {runs[-1]['rows'] / runs[-1]['seconds']:.2f} rows/s", file=sys.stderr)
     speeds += speed.ask(repetitions=REPETITIONS)["tokens_per_second"]
-    found = figures(runs, peers, speeds, work)
-    print(
-        f"{order}: {found['rows_per_second']:.2f} rows/s, {found['times_peer']:.2f} x Llama",
-        file=sys.stderr,
-    )
-    return found | {"deviation": ours.ask(do="deviation", people=plan.peer_people, order=order)}
+    counts = {name: value for name, value in work.items() if name != "ids"}
+    return {"runs": runs, "peer": peer_figures(peers), "pp512": speeds, "work": counts,
+            "deviation": ours.ask(do="deviation", people=plan.peer_people, order=order)}  # fmt: skip
 
 
-def _deterministic(shared: dict[str, Any], plan: Plan) -> dict[str, Any]:
+def _deterministic(shared: dict[str, Any], plan: Plan) -> Iterator[tuple[Order, dict[str, Any]]]:
     """Rows per second of the deterministic mode, on the rows that Llama answers, by order."""
-    found: dict[str, Any] = {}
     with Child("socrates_bench.score_ours", **shared, context=plan.context, deterministic=True) as ours:
         for order in plan.orders:
             run = ours.ask(do="run", people=plan.peer_people, order=order)
             alone = ours.ask(do="deviation", people=min(2, plan.peer_people), order=order)
-            found[order] = {"rows": run["rows"], "rows_per_second": run["rows"] / run["seconds"],
-                            "tokens_computed": run["tokens_computed"], "deviation": alone}  # fmt: skip
-    return found
+            yield order, {"rows": run["rows"], "rows_per_second": run["rows"] / run["seconds"],
+                          "tokens_computed": run["tokens_computed"], "deviation": alone}  # fmt: skip
 
 
 def _memory(path: Path, shared: dict[str, Any], plan: Plan, peak: dict[str, Any]) -> dict[str, Any]:

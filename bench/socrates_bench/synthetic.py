@@ -18,10 +18,12 @@ SHAPES: dict[str, dict[str, int]] = {
              "num_key_value_heads": 2, "vocab_size": 8192},
     "0.5b": {"hidden_size": 896, "intermediate_size": 4864, "num_hidden_layers": 24, "num_attention_heads": 14,
              "num_key_value_heads": 2, "vocab_size": 151936},
+    "1.5b": {"hidden_size": 1536, "intermediate_size": 8960, "num_hidden_layers": 28, "num_attention_heads": 12,
+             "num_key_value_heads": 2, "vocab_size": 151936},
     "3b": {"hidden_size": 2048, "intermediate_size": 11008, "num_hidden_layers": 36, "num_attention_heads": 16,
            "num_key_value_heads": 2, "vocab_size": 151936},
 }  # fmt: skip
-"""Shapes of Qwen2.5-0.5B and Qwen2.5-3B, and a small one to try the bench itself."""
+"""Shapes of Qwen2.5-0.5B, 1.5B and 3B, and a small one to try the bench itself."""
 
 CONTROL = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
 CHATML = (

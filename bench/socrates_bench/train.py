@@ -8,7 +8,7 @@ calls. A step's seconds are from the end of the step before to its own end, with
 first steps compile and fill caches and are left out of every figure but the time to the first step.
 Without ``--checkpointing`` or ``--no-checkpointing`` a GPU is tried without recomputation first, and with it if that does not
 fit, each backend for itself.
-Output: one JSON record; ``--json`` prints nothing else on stdout.
+Output: lines for each backend as soon as it is done, and for what Unsloth is beside the plain one.
 Command: socrates-fast bench train --shape 14b --json
 """
 
@@ -16,17 +16,17 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from socrates_bench.children import Child
-from socrates_bench.demo import commit, cpu_name
+from socrates_bench.record import Bench, Measurement
 from socrates_bench.train_base import SHAPES, config_of, ensure_base, parameters_of
-from socrates_bench.train_figures import WARM_UP, compare, figures
+from socrates_bench.train_figures import compare, figures
+from socrates_bench.train_lines import WARM_UP, backend_lines, base_line, compared_lines, shared_of
 from socrates_fast.errors import SocratesError
-from socrates_fast.runs import environment
 
 BACKENDS = ("unsloth", "transformers")
 PRECISIONS = ("auto", "float32", "bfloat16", "float16")
@@ -97,24 +97,27 @@ class Plan:
         }
 
 
-def measure(plan: Plan, keep: Path | None = None) -> dict[str, Any]:
-    """Measure; the record.
+def measure(plan: Plan, keep: Path | None = None) -> Iterator[Measurement]:
+    """Measure, backend by backend.
 
     Args:
         plan: what.
         keep: folder in which the base stays, and is found the next time.
     """
-    load = os.getloadavg()[0]
+    bench, found = Bench.begin("train"), {}
     with tempfile.TemporaryDirectory() as place:
         began = time.monotonic()
         base = ensure_base(keep or Path(place), plan.shape)
-        written = time.monotonic() - began
-        found = {backend: _backend(backend, base, plan) for backend in plan.backends}
-    return {
-        "bench": "train", **asdict(plan), "warm_up": WARM_UP, "config": config_of(plan.shape),
-        "parameters": parameters_of(plan.shape), "base_seconds": written, "backends": found, "compared": compare(found),
-        "load_average_at_start": load, "cpu": cpu_name(), "commit": commit(), "environment": environment(),
-    }  # fmt: skip
+        facts = {**asdict(plan), "config": config_of(plan.shape), "parameters": parameters_of(plan.shape),
+                 "base_seconds": time.monotonic() - began}  # fmt: skip
+        shared = shared_of(facts)
+        yield base_line(bench, shared, facts)
+        kind = {"config": facts["config"], "multiplied": facts["parameters"]["multiplied"]}
+        for backend in plan.backends:
+            found[backend] = _backend(backend, base, plan)
+            yield from backend_lines(bench, shared, backend, found[backend], kind)
+    if compared := compare(found):
+        yield from compared_lines(bench, shared, compared)
 
 
 def _backend(backend: str, base: Path, plan: Plan) -> dict[str, Any]:

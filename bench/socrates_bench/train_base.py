@@ -18,12 +18,11 @@ from socrates_bench.score_work import prompts_of_people
 from socrates_fast.runs import atomic_folder
 from socrates_fast.train import tiny
 
-_BIG, _BIGGER = {"vocab_size": 151_936}, {"vocab_size": 152_064, "tie_word_embeddings": False}
+_BIGGER = {"vocab_size": 152_064, "tie_word_embeddings": False}
 SHAPES: dict[str, dict[str, Any]] = {
     "tiny": {**tiny.SHAPE, "vocab_size": tiny.VOCABULARY},
     "0.5b": synthetic.SHAPES["0.5b"],
-    "1.5b": {"hidden_size": 1536, "intermediate_size": 8960, "num_hidden_layers": 28, "num_attention_heads": 12,
-             "num_key_value_heads": 2, **_BIG},
+    "1.5b": synthetic.SHAPES["1.5b"],
     "7b": {"hidden_size": 3584, "intermediate_size": 18_944, "num_hidden_layers": 28, "num_attention_heads": 28,
            "num_key_value_heads": 4, **_BIGGER},
     "14b": {"hidden_size": 5120, "intermediate_size": 13_824, "num_hidden_layers": 48, "num_attention_heads": 40,

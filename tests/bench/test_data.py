@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from socrates_bench.data import measure, plan_of, print_record
+from socrates_bench.data import measure, plan_of
 from socrates_bench.data_check import WORDS, checked
 from socrates_bench.data_plan import (
     CELLS,
@@ -40,9 +40,11 @@ from socrates_fast.data.sources import open_files
 from socrates_fast.errors import SocratesError
 from socrates_fast.prompt import persona_text, user_text
 from socrates_fast.recipe import Data, Recipe
+from tests.bench.lines import details, lines_of, named
 from tests.conftest import Command
 
 FEW = 3_000
+AGAIN = "seconds of preparing again, nothing done"
 
 
 @pytest.fixture(scope="module")
@@ -227,29 +229,26 @@ def test_a_card_that_does_not(
         checked(prepared, other, 1.0, whole_people=True)
 
 
-def test_the_record(command: Command, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    outcome = command(
-        "bench", "data", "--rows", FEW, "--keep", folder, "--shares", "0.1", "--out", "prepared", "--json"
-    )
-    assert outcome.code == 0, outcome.err
-    record = json.loads(outcome.out)
-    run, scales = record["prepare"]["0.1"], record["scales"]
-    assert record["source"]["left_out"] == run["rows"]["left_out"] and run["rows"]["unused"] > 1_000
-    assert run["rows_per_second"] == FEW / run["seconds"] and run["cpu_seconds"] > 0
-    assert run["memory"]["peak"] >= run["memory"]["own"] > 2**20
-    assert run["bytes_written"] >= run["bytes"] > 10_000 and run["again_seconds"] < run["seconds"]
-    assert scales["rows_with_a_scale"] == scales["rows"] == FEW
-    assert scales["texts"] == record["source"]["distinct_stimuli"]
-    assert scales["microseconds_per_row"] == 1e6 * scales["seconds"] / FEW
-    print_record(record)
-    assert "asked: at most 3,072" in (said := capsys.readouterr().out) and "asked: at most 5;" in said
-    assert record["cores"] <= 2 and record["cpu"] and record["environment"]["packages"]["polars"]
+def test_the_record(command: Command, folder: Path) -> None:
+    found = lines_of(command("bench", "data", "--rows", FEW, "--keep", folder, "--shares", "0.1", "--prepared",
+                             "prepared", "--json"), "data")  # fmt: skip
+    source = details(named(found, "seconds of making the rows"))["source"]
+    prepared, again = named(found, "seconds of preparing", share=0.1), named(found, AGAIN, share=0.1)
+    scale, run = named(found, "time of a row's scale"), details(named(found, "seconds of preparing"))
+    assert source["left_out"] == run["rows"]["left_out"] and run["rows"]["unused"] > 1_000
+    assert run["rows_per_second"] == FEW / prepared.figure.median and run["cpu_seconds"] > 0
+    assert prepared.peak_memory == run["memory"]["peak"] >= run["memory"]["own"] > 2**20
+    assert run["bytes_written"] >= run["bytes"] > 10_000 and again.figure.median < prepared.figure.median
+    read = details(scale)
+    assert read["rows_with_a_scale"] == read["rows"] == FEW and read["texts"] == source["distinct_stimuli"]
+    assert scale.figure.median == 1e6 * read["seconds"] / FEW and scale.figure.unit == "us/row"
+    assert prepared.settings["cores"] in (1, 2) and "at most" not in run.get("asked", "")
 
 
 def test_what_is_there_already_is_not_lost(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "share-0.1").mkdir()
     with pytest.raises(SocratesError, match="share-0.1 is already there"):
-        measure(plan_of(FEW, "0.1", "participant", folder, tmp_path))
+        next(measure(plan_of(FEW, "0.1", "participant", folder, tmp_path)))
 
 
 @pytest.mark.parametrize(

@@ -1,18 +1,19 @@
 """The scoring bench: its rows, its count of the prefix tree, and its record. Figures themselves are not asserted."""
 
-import json
 import os
-import statistics
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from socrates_bench.children import Child, memory
+from socrates_bench.record import read
 from socrates_bench.score import plan_of
 from socrates_bench.score_work import batches, people, prompts_of_people, row_by_row, stimuli, tree_nodes
 from socrates_fast.errors import SocratesError
+from tests.bench.lines import details, lines_of, named
 from tests.conftest import Command
 
 TOKENS = st.lists(st.integers(0, 2), max_size=5)
@@ -69,31 +70,45 @@ def test_memory_of_a_process() -> None:
 
 @pytest.mark.parametrize("bad", ["9b", ""])
 def test_a_shape_or_order_that_does_not_exist(bad: str) -> None:
-    with pytest.raises(SocratesError, match="choose from tiny, 0.5b, 3b"):
+    with pytest.raises(SocratesError, match="choose from tiny, 0.5b, 1.5b, 3b"):
         plan_of(bad, None, None, ["persona_first"], 1, None, 0)
     with pytest.raises(SocratesError, match="choose from persona_first, stimulus_first"):
         plan_of("tiny", None, None, ["persona_first", bad], 1, None, 0)
 
 
-def test_the_record(command: Command) -> None:
-    outcome = command("bench", "score", "--shape", "tiny", "--people", 2, "--peer-people", 1,
-                      "--types", "q8_0", "--orders", "stimulus_first", "--threads", 1, "--json")  # fmt: skip
-    assert outcome.code == 0, outcome.err
-    record = json.loads(outcome.out)
-    assert (record["rows"], record["peer_rows"], record["threads"]) == (20, 10, 1)
-    assert 200 < record["tokens"]["stimulus"] < 300 and 100 < record["tokens"]["persona"] < 160
-    work = record["work"]["stimulus_first"]
+def test_the_record(command: Command, tmp_path: Path) -> None:
+    outcome = command("bench", "score", "--shape", "tiny", "--people", 2, "--peer-people", 1, "--types", "q8_0",
+                      "--orders", "stimulus_first", "--threads", 1, "--out", "kept.jsonl", "--json")  # fmt: skip
+    found = lines_of(outcome, "score")
+    assert read(tmp_path / "kept.jsonl") == found
+    ours, peer = named(found, "rows per second"), named(found, "rows per second of Llama")
+    tree, pp512 = (
+        named(found, "tokens computed over the tree's nodes"),
+        named(found, "prompt speed of llama.cpp"),
+    )
+    sizes: Any = ours.settings["tokens"]
+    assert (ours.settings["rows"], ours.settings["peer_rows"], ours.where.threads) == (20, 10, 1)
+    assert 200 < sizes["stimulus"] < 300 and 100 < sizes["persona"] < 160
+    work, seen = details(tree)["work"], details(ours)
     assert work["tree_nodes"] < work["tree_nodes_with_answers"] < work["tokens_of_prompts"]
-    (one,) = record["files"]
-    found = one["orders"]["stimulus_first"]
-    assert found["peer"]["rows"] == 10 and 1 <= found["peer"]["generated_per_row"] <= 4
-    assert found["tokens_computed"] <= 1.02 * work["tree_nodes_with_answers"]
-    assert found["tokens_over_tree"] == found["tokens_computed"] / work["tree_nodes_with_answers"]
-    (seconds,) = found["seconds"]
-    assert found["rows_per_second"] == 20 / seconds and 0 < found["decode_seconds"][0] < seconds
-    assert found["times_peer"] > found["times_peer_to_first_token"] > 0
-    assert found["pp512"]["median"] == statistics.median(found["pp512"]["all"]) > 0
-    assert one["deterministic"]["stimulus_first"]["deviation"]["largest"] == 0
-    assert 0 <= found["deviation"]["largest"] < 0.01
-    assert one["memory"]["beyond_model_and_kv"] > 0 and one["memory"]["model"] == one["bytes"]
-    assert record["cpu"] and record["environment"]["packages"]["llama-cpp-python"]
+    assert seen["tokens_computed"] <= 1.02 * work["tree_nodes_with_answers"]
+    assert tree.figure.median == seen["tokens_computed"] / work["tree_nodes_with_answers"]
+    assert (
+        0 < seen["shared_prefix"] < 1
+        and seen["shared_prefix"] == 1 - seen["tokens_computed"] / seen["tokens_asked"]
+    )
+    (seconds,) = seen["seconds"]
+    assert ours.figure.median == 20 / seconds and 0 < seen["decode_seconds"][0] < seconds
+    assert ours.share == pytest.approx(seen["tokens_computed"] / seconds / pp512.figure.median)
+    assert pp512.figure.n == 9 and pp512.where.llama and "CPU" in pp512.where.llama
+    assert details(peer)["rows"] == 10 and 1 <= details(peer)["generated_per_row"] <= 4
+    times, first = named(found, "times Llama"), named(found, "times Llama to its first token")
+    assert times.figure.median == ours.figure.median / peer.figure.median > first.figure.median > 0
+    exact, memory = named(found, "rows per second, deterministic"), named(found, "memory")
+    assert exact.quality == {"deviation": 0} and ours.quality and 0 <= ours.quality["deviation"] < 0.01
+    assert details(memory)["beyond_model_and_kv"] > 0 and memory.model == ours.model
+    assert (
+        memory.model
+        and memory.model.bytes == details(memory)["model"]
+        and memory.peak_memory == memory.figure.median
+    )

@@ -1,21 +1,24 @@
 """The training bench: its bases, its rows, what it writes down, and its record. Figures themselves are not asserted."""
 
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from socrates_bench import train
+from socrates_bench.record import Bench, Measurement
 from socrates_bench.train import Plan
 from socrates_bench.train_base import SHAPES, ensure_base, parameters_of
-from socrates_bench.train_figures import WARM_UP, compare, figures, peak_teraflops, print_record
+from socrates_bench.train_figures import compare, figures
+from socrates_bench.train_lines import WARM_UP, backend_lines, shared_of
 from socrates_bench.train_rows import rows_of
 from socrates_bench.train_watch import Watch
 from socrates_fast.errors import SocratesError
 from socrates_fast.tokenizer import FolderTokenizer
 from socrates_fast.train.examples import examples_of
+from tests.bench.lines import details, lines_of, named
 from tests.conftest import Command
 
 
@@ -77,7 +80,7 @@ def test_a_base_is_made_once_and_can_be_trained(tmp_path: Path) -> None:
 
     recipe = Recipe.model_validate(Plan().recipe("unsloth", False))
     examples = examples_of(rows_of(20), FolderTokenizer(base).renderer(), recipe)
-    assert all(300 < len(example.input_ids) < 700 for example in examples)
+    assert all(300 < example.tokens < 700 for example in examples)
 
 
 def test_our_own_seconds_are_those_of_the_step_at_hand() -> None:
@@ -92,19 +95,6 @@ def test_our_own_seconds_are_those_of_the_step_at_hand() -> None:
     assert [step["step"] for step in watch.steps] == [1, 2]
     assert all(step["seconds"] > 0 for step in watch.steps)
     assert list(watch.own["hook"]) == [0, 1] and list(watch.own["callback"]) == [0, 1, 2]
-
-
-@pytest.mark.parametrize(
-    ("gpu", "peak"),
-    [
-        ("NVIDIA H200", 989), ("NVIDIA H100 80GB HBM3", 989), ("NVIDIA H100 PCIe", None), ("Tesla T4", 65),
-        ("NVIDIA L4", 121), ("NVIDIA L40S", None), ("NVIDIA A100-SXM4-40GB", 312), ("NVIDIA A10G", 70),
-        ("NVIDIA GeForce RTX 4090", 165), ("NVIDIA GeForce RTX 4090 D", None), ("NVIDIA GH200 480GB", None),
-        (None, None),
-    ],
-)  # fmt: skip
-def test_peak_of_a_gpu(gpu: str | None, peak: float | None) -> None:
-    assert peak_teraflops(gpu) == peak
 
 
 def _answer(seconds: float, loss: float, peak: int) -> dict[str, Any]:
@@ -122,7 +112,7 @@ def _answer(seconds: float, loss: float, peak: int) -> dict[str, Any]:
         "steps": [step | {"seconds": 50.0}] * WARM_UP + [step | {"seconds": seconds}] * 4,
         "own": {"hook": [9.0] * WARM_UP + [0.001] * 4, "callback": [9.0] * WARM_UP + [0.002] * 4},
         "seconds": {"examples": 0.06, "datasets": 0.012, "load": 3.0, "trainer": 1.0},
-        "switches": {"packing": ("no", "no"), "fused kernels": ("yes", "no")},
+        "switches": {"packing": ["no", "no"], "fused kernels": ["yes", "no"]},
         "memory": {"peak": peak, "train_peak": peak, "loaded": 1, "load_peak": 2},
         "to_first_step": 60.0, "trainable": 5, "parameters": 50,
     }  # fmt: skip
@@ -147,7 +137,7 @@ def test_figures_leave_the_warm_up_out() -> None:
     assert figures(_answer(0.5, 2.0, 100), 10**9, facts | {"gpu": None})["mfu"] is None
 
 
-def test_backends_are_compared_and_printed(capsys: pytest.CaptureFixture[str]) -> None:
+def test_backends_are_compared() -> None:
     facts = {"gpu": None, "checkpointing": False, "import_seconds": 5.0}
     found = {
         backend: facts | figures(_answer(seconds, loss, peak), 10**9, facts)
@@ -160,16 +150,32 @@ def test_backends_are_compared_and_printed(capsys: pytest.CaptureFixture[str]) -
         "loss_difference": 0.5,
         "same_batches": True,
     }
-    record = {"shape": "tiny", "parameters": {"all": 10}, "steps": 6, "batch_size": 2, "accumulation": 1,
-              "warm_up": WARM_UP, "cpu": "a CPU", "backends": found, "compared": compared}  # fmt: skip
-    print_record(record)
-    printed = capsys.readouterr().out
-    assert "on a CPU neither speed nor memory is what is asked" in printed and "unsloth on a CPU" in printed
-    assert "asked, 14b on an H200: at least 2.0; " not in printed and "fused kernels no" in printed
     failed = found | {"transformers": facts | {"error": "memory ran out"}}
     assert compare(failed) is None and compare({"unsloth": found["unsloth"]}) is None
-    print_record(record | {"backends": failed, "compared": None})
-    assert "memory ran out" in capsys.readouterr().out
+
+
+def _lines(gpu: str | None, **changes: Any) -> list[Measurement]:
+    facts = {"gpu": gpu, "gpu_bytes": 8, "threads": 2, "checkpointing": False, "import_seconds": 5.0}
+    found = facts | figures(_answer(0.5, 2.0, 100), 10**9, facts) | changes
+    plan = {**asdict(Plan()), "parameters": {"all": 2 * 10**9}}
+    base = {"config": {}, "multiplied": 10**9}
+    return backend_lines(Bench.begin("train"), shared_of(plan), "unsloth", found, base)
+
+
+def test_lines_of_a_backend() -> None:
+    found = _lines("NVIDIA H200")
+    step, tokens = named(found, "seconds per step"), named(found, "tokens per second", backend="unsloth")
+    assert (step.figure.n, step.figure.warm_up, step.figure.median, step.peak_memory) == (
+        4,
+        WARM_UP,
+        0.5,
+        100,
+    )
+    assert tokens.figure.median == 1800 and tokens.share == pytest.approx(details(tokens)["mfu"])
+    assert details(step)["losses"] == [2.0] * 6 and step.model and step.model.quantisation == "nf4"
+    assert named(_lines(None), "tokens per second").ceiling is None
+    (short,) = _lines("NVIDIA H200", error="memory ran out")
+    assert short.figure.median == 8 and details(short)["error"] == "memory ran out"
 
 
 def test_recomputation_is_for_what_does_not_fit(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -204,31 +210,28 @@ def test_the_command_refuses(command: Command) -> None:
 def test_the_record(command: Command, tmp_path: Path) -> None:
     done = command("bench", "train", "--steps", 5, "--batch-size", 2, "--precision", "float32",
                    "--keep", tmp_path / "kept", "--json")  # fmt: skip
-    assert done.code == 0, done.err
+    found = lines_of(done, "train")
     assert str(tmp_path) not in done.out
-    record = json.loads(done.out)
     assert (tmp_path / "kept" / "random-tiny" / "config.json").is_file()
-    assert (
-        record["parameters"]["all"] == 1_181_824
-        and record["cpu"]
-        and record["environment"]["packages"]["torch"]
-    )
     for backend in ("unsloth", "transformers"):
-        found = record["backends"][backend]
-        assert [rows for rows, *_ in found["batches"]] == [2] * 5
-        assert 300 < found["tokens_per_row"] < 700 and 0 <= found["padding"] < 0.2
-        assert (
-            found["seconds_per_step"] > 0
-            and found["tokens_per_second"] > 0
-            and found["examples_per_second"] > 0
+        step, tokens = (
+            named(found, name, backend=backend) for name in ("seconds per step", "tokens per second")
         )
-        assert found["memory"]["peak"] >= found["memory"]["loaded"] > 0
-        start = found["start"]
+        start, own = (
+            details(named(found, name, backend=backend))
+            for name in ("seconds to the end of the first step", "our own code's share of a step")
+        )
+        seen = details(step)
+        assert step.model and step.model.parameters == 1_181_824 and step.figure.n == 3
+        assert [rows for rows, *_ in seen["batches"]] == [2] * 5
+        assert 300 < seen["tokens_per_row"] < 700 and 0 <= seen["padding"] < 0.2
+        assert step.figure.min > 0 and tokens.figure.min > 0
+        assert seen["memory"]["peak"] >= seen["memory"]["loaded"] > 0
         assert start["to_first_step"] > start["import"] + start["load"] + start["first_step"]
-        assert found["own"]["share_of_step"] > 0 and found["own"]["hook"] > 0 and found["own"]["callback"] > 0
-        assert found["switches"]["4-bit base"] == ["yes", "yes"]
-    assert record["compared"]["same_batches"]
-    assert record["compared"]["loss_difference"] < 1e-4
+        assert own["share_of_step"] > 0 and own["hook"] > 0 and own["callback"] > 0
+        assert seen["switches"]["4-bit base"] == ["yes", "yes"]
+    apart = named(found, "largest difference of a step's loss")
+    assert details(apart)["same_batches"] and apart.figure.median < 1e-4
 
 
 @pytest.mark.long
