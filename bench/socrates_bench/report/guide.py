@@ -1,7 +1,7 @@
 """The tables of the README and the guides, written from the committed records; and the schema of a line.
 
 ``python -m socrates_bench.report.guide`` writes them; a test compares. A page says what it wants between markers: the name
-of a bench, or ``summary``::
+of a bench, ``summary``, or ``front``::
 
     <!-- bench report: score -->
     <!-- end -->
@@ -13,6 +13,7 @@ from pathlib import Path
 
 from socrates_bench.record import Measurement, schema
 from socrates_bench.report.choose import load, newest
+from socrates_bench.report.front import front
 from socrates_bench.report.tables import markdown, tables
 from socrates_bench.report.words import amount, ceiling, spread
 from socrates_fast.errors import DataError
@@ -21,7 +22,7 @@ ROOT = Path(__file__).parents[3]
 SCHEMA = Path("bench") / "record.schema.json"
 SUMMARY = (
     "rows per second", "times Llama", "seconds of the export", "times as fast as the steps apart", "tokens per second",
-    "seconds of preparing",
+    "seconds of preparing", "pp512", "tg128", "pp512, times as fast", "tg128, times as fast",
 )  # fmt: skip
 """Names of the measurements of the summary."""
 _MARKED = re.compile(r"(<!-- bench report: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -42,8 +43,8 @@ def with_tables(page: str, measurements: Sequence[Measurement]) -> str:
 
 
 def _table(name: str, measurements: Sequence[Measurement]) -> str:
-    if name == "summary":
-        return summary(measurements)
+    if name in ("front", "summary"):
+        return front(measurements) if name == "front" else summary(measurements)
     chosen = [one for one in measurements if one.bench == name]
     if not chosen:
         raise DataError(f"<!-- bench report: {name} -->: there is no record of that bench in bench/results")
@@ -57,7 +58,9 @@ def summary(measurements: Sequence[Measurement]) -> str:
         if one.name in SUMMARY:
             model = " ".join(filter(None, (one.model.shape, one.model.quantisation))) if one.model else ""
             chosen = (
-                str(one.settings[key]) for key in ("order", "backend", "share", "by") if key in one.settings
+                str(one.settings[key])
+                for key in ("order", "backend", "share", "by", "over")
+                if key in one.settings
             )
             rows.append([one.bench, one.name, model, ", ".join(chosen), amount(one.figure.median, one.figure.unit),
                          str(one.figure.n), spread(one.figure), ceiling(one)])  # fmt: skip
