@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from socrates_fast import recipes
 from socrates_fast.bounds import DEFAULTS, FIGURES
 from socrates_fast.reference import pages
 from tests.conftest import ROOT, Command
@@ -49,8 +50,68 @@ def test_readme_names_verbs_and_flags_that_exist(command: Command) -> None:
 
 @pytest.mark.parametrize("path", GUIDES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_links_lead_somewhere(path: Path) -> None:
-    for target in re.findall(r"\]\((?!https?://|#)([^)#]+)", path.read_text(encoding="utf-8")):
-        assert (path.parent / target).exists(), f"{path.name}: {target}"
+    text = path.read_text(encoding="utf-8")
+    for target, anchor in re.findall(r"\]\((?!https?://)([^)#\s]*)(?:#([^)\s]+))?\)", text):
+        where = path.parent / target if target else path
+        assert where.exists() or target in BESIDE_THE_CARD, f"{path.name}: {target}"
+        assert not anchor or anchor in anchors(where), f"{path.name}: {target}#{anchor}"
+
+
+def anchors(path: Path) -> set[str]:
+    """What GitHub calls a page's headings."""
+    titles = re.findall(r"^#+ (.*)$", path.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", title.lower()).strip().replace(" ", "-") for title in titles}
+
+
+KEYS = re.compile(r"`((?:data|prompt|model|train|export|evaluate)\.[a-z_][\w.]*)[=:`]|--set ([a-z_][\w.]*)=")
+OWN_FILES = re.compile(r"`((?:docs|bench|socrates_fast|export|tests|recipes|requirements)/[^`\s]*)`")
+RECIPES = re.compile(r"(?<![\w/])((?:socsci210|twin2k)/[\w.-]+)(?=[`\s,;|)])")
+FLAGS = re.compile(r"(?:^|[ `])(--[a-z][\w-]*)")
+OTHERS_FLAGS = {"--generation-config", "--logits_all", "--node-rank", "--shutdown-timeout"}
+"""Flags of vLLM, llama-cpp-python and torchrun that guides mention."""
+NO_OPTIONS = {"train.parquet"}
+BESIDE_THE_CARD = {f"tiny-{kind}.gguf" for kind in ("f16", "q8_0", "q4_k_m")} | {"Modelfile"}
+MADE_BY_THE_BUILD = {"socrates_fast/_recipes"}
+
+
+@pytest.mark.parametrize("path", GUIDES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_options_that_are_named_exist(path: Path) -> None:
+    known = re.findall(r"^\| `([\w.]+)`", pages()["recipe.md"], re.MULTILINE)
+    sections = {key.rpartition(".")[0] for key in known}
+    for words in KEYS.findall(path.read_text(encoding="utf-8")):
+        name = "".join(words)
+        free = name.startswith("export.parity.bounds.") or name in NO_OPTIONS or name == "key"
+        assert free or name in known or name in sections, f"{path.name}: {name}"
+
+
+@pytest.mark.parametrize("path", GUIDES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_flags_that_the_text_names_exist(path: Path) -> None:
+    known = set(FLAGS.findall(pages()["cli.md"])) | OTHERS_FLAGS
+    text = re.sub(r"```.*?```", "", path.read_text(encoding="utf-8"), flags=re.DOTALL)
+    for code in re.findall(r"`([^`\n]*)`", text):
+        if code.startswith(("--", "socrates-fast ")):
+            assert set(FLAGS.findall(f" {code}")) <= known, f"{path.name}: {code}"
+
+
+@pytest.mark.parametrize("path", GUIDES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_files_and_recipes_that_are_named_exist(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    for name in OWN_FILES.findall(text):
+        assert list(ROOT.glob(name)) or name in MADE_BY_THE_BUILD, f"{path.name}: {name}"
+    for name in RECIPES.findall(text):
+        assert recipes.find(name).is_file(), f"{path.name}: {name}"
+
+
+def test_hours_of_the_replication_are_those_in_the_recipes() -> None:
+    """Each row of the table of published numbers names a recipe and the hours that its own header has."""
+    text = (ROOT / "docs" / "replicate.md").read_text(encoding="utf-8")
+    rows = re.findall(r"\| `(socsci210/[\w.-]+)`[^|]*\| ([^|]+ h) \|", text)
+    assert len(rows) == 7
+    for name, hours in rows:
+        (plan,) = re.findall(
+            r"^# Plan: +([^,]*),", recipes.find(name).read_text(encoding="utf-8"), re.MULTILINE
+        )
+        assert hours == plan, name
 
 
 def test_bounds_in_the_guide_are_those_built_in() -> None:
@@ -64,9 +125,12 @@ def test_bounds_in_the_guide_are_those_built_in() -> None:
 
 
 def test_figures_of_the_gate_in_the_guide_are_those_recorded() -> None:
-    record = json.loads((ROOT / "bench/results/parity.jsonl").read_text(encoding="utf-8").splitlines()[-1])
+    records = (ROOT / "bench/results/parity.jsonl").read_text(encoding="utf-8").splitlines()
+    shown = [line for line in map(json.loads, records) if line["settings"].get("recipe") == "tiny"]
+    assert len(shown) == 14
     text = (ROOT / "docs" / "exporting.md").read_text(encoding="utf-8")
-    for kind, found in record["types"].items():
+    for line in shown:
+        found, kind = line["details"], line["model"]["quantisation"]
         answers = found["answers"]
         figures = f"{found['logits']['nmse']:.0e} | {answers['kl']:.0e} | {answers['wasserstein']:.4f} | {answers['top1']:.0%}"
         assert re.search(rf"^\| {kind} \|.*\| {re.escape(figures)} \|", text, re.MULTILINE), kind
