@@ -36,7 +36,7 @@ def notes(metrics: Mapping[str, Any], answers: Answers, cells: pl.DataFrame) -> 
     studies = metrics["headline"]["studies"]
     if studies < MIN_STUDIES:
         found.append(
-            f"No intervals: there are {studies} studies, and at least {MIN_STUDIES} are needed to "
+            f"No intervals: there {'is one study' if studies == 1 else f'are {studies} studies'}, and at least {MIN_STUDIES} are needed to "
             "tell how much the figures would change with other studies."
         )
     return found

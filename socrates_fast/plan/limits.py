@@ -26,6 +26,11 @@ class Checked:
     notes: tuple[str, ...]
 
 
+def _size(parameters: int) -> str:
+    """In billions, or of a small model in millions."""
+    return f"{parameters / 1e9:.2f}B" if parameters >= 5e7 else f"{parameters / 1e6:.1f}M"
+
+
 def check_limits(recipe: Recipe, path: str) -> Checked:
     """Check a recipe against its model's limits.
 
@@ -46,7 +51,7 @@ def check_limits(recipe: Recipe, path: str) -> Checked:
     found = list(faults(recipe, shape))
     if found:
         raise RecipeError("\n".join(f"{path}: {fault}" for fault in found))
-    words = f"{shape.parameters / 1e9:.2f}B parameters, {shape.layers} layers, {shape.longest:,} positions"
+    words = f"{_size(shape.parameters)} parameters, {shape.layers} layers, {shape.longest:,} positions"
     return Checked(f"{recipe.model.base}: {words}", (*pin_notes(recipe), *notes(recipe)))
 
 

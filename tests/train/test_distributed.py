@@ -180,8 +180,8 @@ def test_a_process_that_is_gone_ends_the_other(cache: Path) -> None:
     [
         (),
         ("train.backend=unsloth",),
-        ("train.group_by_length=false", "train.accumulation=2"),
-        ("train.packing=true", "train.gradient_checkpointing=true"),
+        pytest.param(("train.group_by_length=false", "train.accumulation=2"), marks=pytest.mark.slow),
+        pytest.param(("train.packing=true", "train.gradient_checkpointing=true"), marks=pytest.mark.slow),
         ("train.objective=soft",),
     ],
     ids=["plain", "unsloth", "random-accumulated", "packed-checkpointed", "soft"],
@@ -220,7 +220,7 @@ def _validation(run: Path) -> list[float]:
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("by_length", ["true", "false"])
+@pytest.mark.parametrize("by_length", ["true", pytest.param("false", marks=pytest.mark.slow)])
 def test_ctrl_c_and_kill_of_one_of_two_then_the_same_adapter(
     cache: Path, micro_recipe: Path, tmp_path: Path, by_length: str
 ) -> None:
