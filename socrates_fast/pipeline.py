@@ -35,7 +35,7 @@ from socrates_fast.release import refresh_card, run_facts
 from socrates_fast.runs import LOG, environment, fingerprint, sha256_file, write_json, write_text
 from socrates_fast.tokenizer import FolderTokenizer
 from socrates_fast.train.distributed import ALONE, World
-from socrates_fast.train.start import WEIGHTS, adapter_folder
+from socrates_fast.train.start import start_of
 
 if TYPE_CHECKING:
     from socrates_export.proof.comparison import Judge
@@ -160,7 +160,7 @@ class Pipeline:
     def _train_key(self) -> str:
         recipe = self.recipe
         told = recipe.train.model_dump(exclude={"report_to", "save_minutes"})  # they change no number
-        before = adapter_folder(recipe)
+        before = start_of(recipe, self.run)
         parts = [
             self._data_key,
             self._base_facts,
@@ -168,7 +168,7 @@ class Pipeline:
             recipe.prompt.model_dump(),
             told,
         ]
-        return fingerprint([*parts, sha256_file(before / WEIGHTS)] if before else parts)
+        return fingerprint([*parts, before] if before else parts)
 
     @cached_property
     def _base_facts(self) -> dict[str, Any]:
@@ -232,11 +232,11 @@ class Pipeline:
 
     def _training_rows(self) -> dict[str, pl.DataFrame]:
         """What is trained on, and what validation losses are over: rows, or pairs of answers for DPO."""
-        options, seed = self.recipe.train, self.recipe.data.split.seed
-        checked = sample_rows(self.rows("validation"), options.eval_rows, seed)
-        if options.objective == "dpo":
-            return {"train": pl.read_parquet(self.data / PAIRS), "validation": pairs(checked, seed)}
-        return {"train": self.rows("train"), "validation": checked}
+        train, validation = self.rows("train"), self.rows("validation")
+        if self.recipe.train.objective == "dpo":
+            seed = self.recipe.data.split.seed
+            return {"train": pl.read_parquet(self.data / PAIRS), "validation": pairs(validation, seed)}
+        return {"train": train, "validation": validation}
 
     def _told(self, validated: bool) -> "Told":
         """What is said while it trains; a resumed training has cost something before."""

@@ -215,7 +215,8 @@ class ChatRenderer:
             whole = space + normalize("NFC", text)
             for paragraph in _NEW_PARAGRAPH.split(whole) if self._by_paragraph else [whole]:
                 yield paragraph, False
-        yield last[0] + ("" if prompt.opening else last[1]), True
+        # A space before the model's words belongs to the first of them.
+        yield last[0] + ("" if prompt.opening or prompt.reasons else last[1]), True
 
     def _cut_texts(self, with_system: bool) -> list[tuple[str, str]]:
         """The template's own texts around ours, and the space that each leaves to the text after it."""

@@ -116,8 +116,12 @@ def memory_bytes() -> int | None:
 
 
 def checkout() -> tuple[str | None, bool | None]:
-    """The checkout's commit, and whether it has changes; None outside a checkout."""
-    here = Path(__file__).parent
+    """The checkout's commit, and whether it has changes; None outside a checkout, or without git."""
+    here = Path(__file__).parents[2]
+    if (
+        shutil.which("git") is None or not (here / ".git").exists()
+    ):  # installed, perhaps in another's checkout
+        return None, None
     said = [
         subprocess.run(["git", "-C", str(here), *words], capture_output=True, text=True, check=False)
         for words in (("rev-parse", "--short", "HEAD"), ("status", "--porcelain", "-uno"))

@@ -106,6 +106,8 @@ def memory_line(bench: Bench, shared: Shared, found: dict[str, Any]) -> Measurem
         sum(found["all_rows"][each]["peak"] for each in ("parent", "worker")),
         found["model"] + found["kv"],
     )
+    if shared["settings"].get("gpu_layers") and bench.where.gpus:  # the weights are elsewhere
+        return bench.measured("memory of the host", Figure.of([peak], "bytes"), details=found, **shared)
     return bench.measured(
         "memory", Figure.of([peak], "bytes"), peak_memory=peak, details={**found, "asked": ASKED_MEMORY},
         ceiling=Ceiling(value=least, unit="bytes", how="the file and the KV cache"), **shared,

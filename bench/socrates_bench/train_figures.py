@@ -86,5 +86,6 @@ def compare(found: dict[str, dict[str, Any]]) -> dict[str, Any] | None:
         "examples_per_second": unsloth["examples_per_second"] / plain["examples_per_second"],
         "peak_memory": unsloth["memory"]["peak"] / plain["memory"]["peak"],
         "loss_difference": max(apart),
+        "checkpointing": {name: each["checkpointing"] for name, each in found.items()},
         "same_batches": unsloth["batches"] == plain["batches"],
     }

@@ -93,6 +93,6 @@ def compared_lines(bench: Bench, shared: dict[str, Any], compared: dict[str, Any
     )
     return [
         bench.measured(name, Figure.of([compared[key]], unit),
-                       details={"asked": asked, "same_batches": compared["same_batches"]}, **shared)
+                       details={"asked": asked, **{fact: compared[fact] for fact in ("same_batches", "checkpointing")}}, **shared)
         for name, key, unit, asked in entries
     ]  # fmt: skip

@@ -27,7 +27,7 @@ class History:
     comes again takes the place of what stood there and of all that came after it.
 
     Attributes:
-        validation: loss of the validation rows by step, in nats per supervised token.
+        validation: loss of the validation rows by step; of answers and soft labels in nats per supervised token, of DPO per pair.
     """
 
     def __init__(self) -> None:

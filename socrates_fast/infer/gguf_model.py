@@ -1,7 +1,7 @@
 """The predictor that scores a GGUF with llama.cpp in a worker process."""
 
 import weakref
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import cast
@@ -24,8 +24,15 @@ from socrates_fast.infer.messages import (
 from socrates_fast.infer.plan import BLOCK
 from socrates_fast.infer.predictor import AnswerDistribution, Predictor, Result
 from socrates_fast.infer.probe import BATCH, thread_candidates
-from socrates_fast.infer.reasoning import MOST_TOKENS, asks_for_reasoning, mixture, opened
-from socrates_fast.prompt import Prompt
+from socrates_fast.infer.reasoning import (
+    ANSWER_TOKENS,
+    MOST_TOKENS,
+    REASONED_TOGETHER,
+    asks_for_reasoning,
+    mixture,
+    opened,
+)
+from socrates_fast.prompt import REASONING_ENDS, Prompt
 
 
 class GgufPredictor(Predictor):
@@ -94,6 +101,7 @@ class GgufPredictor(Predictor):
             _at_least(BLOCK, "batch, in the deterministic mode,", self._settings.batch or BATCH)
         self._open = OpenOptions(open_share, _at_least(1, "open_budget", open_budget))
         self._reasonings = _at_least(1, "reasonings", reasonings)
+        self._drawn = self._cut_off = 0
         self._closed = False
         self._worker = self._connect()
 
@@ -167,44 +175,82 @@ class GgufPredictor(Predictor):
         return [cast(Draws, found[number]) for number in range(len(prompts))]
 
     def _results(self, prompts: Sequence[Prompt], shared: bool, strict: bool) -> Iterator[tuple[int, Result]]:
-        """All results, after reasonings where prompts ask for them."""
+        """All results; where prompts ask for reasonings, of a few prompts at a time: a reasoning takes seconds."""
+        asked = dict(enumerate(prompts))
         if not any(map(asks_for_reasoning, prompts)):
-            yield from self._scored(prompts, shared, strict)
+            yield from self._scored(asked, len(prompts), shared, strict)
             return
-        after = [self._opened(prompts, number, strict) for number in range(self._reasonings)]
-        known = {number: each for number, each in enumerate(after[0]) if isinstance(each, ScoringError)}
-        yield from known.items()
-        flat = [each for one in after for each in one if isinstance(each, Prompt)]
-        places = [number for one in after for number, each in enumerate(one) if isinstance(each, Prompt)]
-        parts: dict[int, list[Result]] = {}
-        for at, result in self._scored(flat, shared, strict):
-            found = parts.setdefault(places[at], [])
-            found.append(result)
-            if len(found) == self._reasonings:
-                yield places[at], mixture(found)
+        for start in range(0, len(prompts), REASONED_TOGETHER):
+            some = {number: asked[number] for number in list(asked)[start : start + REASONED_TOGETHER]}
+            yield from self._reasoned(some, len(prompts), shared, strict)
 
-    def _opened(self, prompts: Sequence[Prompt], number: int, strict: bool) -> list[Prompt | ScoringError]:
-        """The prompts with the reasoning of this number, where they ask for one; or why there is none."""
-        asking = [at for at, prompt in enumerate(prompts) if asks_for_reasoning(prompt)]
-        request = Sample(tuple(prompts[at] for at in asking), 1, 1.0, 1.0, number, MOST_TOKENS, strict)
-        found: list[Prompt | ScoringError] = list(prompts)
-        for at, drawn in self._ask(request):
-            prompt = prompts[asking[at]]
-            found[asking[at]] = (
-                opened(prompt, drawn.texts[0]) if isinstance(drawn, Draws) else cast(ScoringError, drawn)
-            )
+    def _reasoned(
+        self, prompts: Mapping[int, Prompt], total: int, shared: bool, strict: bool
+    ) -> Iterator[tuple[int, Result]]:
+        parts: dict[int, list[Result]] = {number: [] for number in prompts}
+        for draw in range(self._reasonings):
+            after = self._opened(prompts, draw, total, strict)
+            ready = {number: each for number, each in after.items() if isinstance(each, Prompt)}
+            for number, each in after.items():
+                if not isinstance(each, Prompt):
+                    parts[number].append(each)
+            for number, result in self._scored(ready, total, shared, strict):
+                parts[number].append(result)
+        for number, results in parts.items():
+            yield number, mixture(results)
+
+    def _opened(
+        self, prompts: Mapping[int, Prompt], seed: int, total: int, strict: bool
+    ) -> dict[int, Prompt | ScoringError]:
+        """The prompts with a reasoning where they ask for one; or why there is none."""
+        asking = {number: prompt for number, prompt in prompts.items() if asks_for_reasoning(prompt)}
+
+        def request(missing: Mapping[int, Prompt]) -> Sample:
+            return Sample(tuple(missing.values()), 1, 1.0, 1.0, seed, MOST_TOKENS, tuple(missing), total, strict,
+                          ANSWER_TOKENS)  # fmt: skip
+
+        found: dict[int, Prompt | ScoringError] = dict(prompts)
+        for number, drawn in self._again(asking, request):
+            if isinstance(drawn, Draws):
+                self._drawn += 1
+                self._cut_off += REASONING_ENDS not in drawn.texts[0]
+                found[number] = opened(prompts[number], drawn.texts[0])
+            else:
+                found[number] = cast(ScoringError, drawn)
         return found
 
-    def _scored(self, prompts: Sequence[Prompt], shared: bool, strict: bool) -> Iterator[tuple[int, Result]]:
-        """All results; a request that a worker's death cut short is made again for what is missing."""
-        missing, died = dict(enumerate(prompts)), False
+    @property
+    def notes(self) -> list[str]:
+        """How many reasonings did not come to an end."""
+        if not self._cut_off:
+            return []
+        return [
+            f"{self._cut_off} of {self._drawn} reasonings did not end within {MOST_TOKENS} tokens or the context; the answer "
+            "was read after what there was"
+        ]
+
+    def _scored(
+        self, prompts: Mapping[int, Prompt], total: int, shared: bool, strict: bool
+    ) -> Iterator[tuple[int, Result]]:
+        """Results by the prompts' numbers."""
+
+        def request(missing: Mapping[int, Prompt]) -> Score:
+            return Score(tuple(missing.values()), tuple(missing), total, shared, strict, self._open)
+
+        for number, result in self._again(prompts, request):
+            yield number, cast(Result, result)
+
+    def _again(
+        self, prompts: Mapping[int, Prompt], request: Callable[[Mapping[int, Prompt]], Score | Sample]
+    ) -> Iterator[tuple[int, Result | Draws]]:
+        """What a request gives; one that a worker's death cut short is made again for what is missing."""
+        missing, died = dict(prompts), False
         while missing:
-            request = Score(tuple(missing.values()), tuple(missing), len(prompts), shared, strict, self._open)
             try:
-                for number, result in self._ask(request):
+                for number, result in self._ask(request(missing)):
                     died = False
                     del missing[number]
-                    yield number, cast(Result, result)
+                    yield number, result
             except WorkerDied:
                 if died:
                     raise

@@ -141,7 +141,10 @@ class Sample:
         top_p: the likeliest tokens that have this share together are drawn from.
         seed: of the draws; they depend on it, the prompt and their number only.
         most: tokens of an answer at most; fewer where the context ends.
+        numbers: of the prompts, by which draws and messages name them; None for their places.
+        total: prompts of the whole job, of which these may be some; None for their number.
         strict: the first prompt that cannot be asked ends the request with its error.
+        reserve: tokens of the context that are left for what is asked after the drawn text.
     """
 
     prompts: tuple[Prompt, ...]
@@ -150,7 +153,10 @@ class Sample:
     top_p: float
     seed: int
     most: int
+    numbers: tuple[int, ...] | None = None
+    total: int | None = None
     strict: bool = True
+    reserve: int = 0
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,11 @@ from socrates_fast.infer.predictor import AnswerDistribution, Result
 from socrates_fast.prompt import REASONING_ENDS, Prompt, opening_of
 
 MOST_TOKENS = 320
-"""Of a reasoning; one that is longer is cut off there."""
+"""Of a reasoning; one that is longer is cut off there, and counted in the predictor's notes."""
+ANSWER_TOKENS = 32
+"""Of the context, left for the answer, and for a reasoning that takes more tokens when it is read than when it was drawn."""
+REASONED_TOGETHER = 64
+"""Prompts whose reasonings are drawn before the first of them is scored."""
 
 
 def asks_for_reasoning(prompt: Prompt) -> bool:

@@ -82,7 +82,8 @@ class Scorer:
 
     def sample(self, request: Sample, report: Callable[[Progress], None]) -> Stats:
         """Draw answers as free text; every prompt's ``Draws`` are reported once."""
-        feed = self._feed(range(len(request.prompts)), len(request.prompts), request.strict, report)
+        numbers = range(len(request.prompts)) if request.numbers is None else request.numbers
+        feed = self._feed(numbers, request.total or len(request.prompts), request.strict, report)
         jobs = self._jobs(request.prompts, feed)
         for job in jobs:
             feed.asked += len(job.ids) * request.draws * len(job.numbers)
@@ -90,8 +91,8 @@ class Scorer:
             def rows(tails: list[TokenPath], job: Job = job) -> dict[TokenPath, NDArray[np.float64]]:
                 return self._read_after(job, tails, None, feed, True)
 
-            room = self._longest - len(job.ids)
-            paths = draw(request, job.ids, min(request.most, room), rows, self._model.ends_answer)
+            room = self._longest - len(job.ids) - request.reserve
+            paths = draw(request, job.ids, max(0, min(request.most, room)), rows, self._model.ends_answer)
             texts = tuple(self._model.text(path) for path in paths)
             answers = tuple(read_answer(text, job.prompt.scale) for text in texts)
             feed.settle(job.numbers, Draws(texts, answers))

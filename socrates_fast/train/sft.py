@@ -46,7 +46,7 @@ class TrainResult:
         trainable: parameters that were trained.
         parameters: parameters of base and adapter.
         supervised_tokens: tokens on which the loss counts, in one pass over the training rows.
-        validation_loss: last validation loss, in nats per supervised token; None without validation rows.
+        validation_loss: last validation loss, in nats per supervised token (DPO: per pair); None without validation rows.
     """
 
     adapter: Path
@@ -81,7 +81,13 @@ def train(
     renderer = FolderTokenizer(base).renderer()
     with world.together():
         check_world(recipe, world)
-        examples = {side: examples_of(part, renderer, recipe) for side, part in rows.items() if len(part)}
+        usable = OBJECTIVES[recipe.train.objective].usable
+        most = {"validation": recipe.train.eval_rows}
+        examples = {
+            side: examples_of(part, renderer, recipe, most.get(side))
+            for side, part in rows.items()
+            if side == "train" or len(usable(part, recipe))
+        }
     prepare_environment(run.folder / "unsloth_compiled_cache", recipe, world)
     with memory_is_a_message(recipe), world.peers():
         model, tokenizer = load(recipe, base)

@@ -7,6 +7,7 @@ from typing import Any
 from socrates_fast.errors import TrainingError
 from socrates_fast.recipe import Lora, Recipe
 from socrates_fast.recipes import load
+from socrates_fast.runs import Run, sha256_file, write_json
 
 WEIGHTS = "adapter_model.safetensors"
 
@@ -32,6 +33,35 @@ def adapter_folder(recipe: Recipe) -> Path | None:
     _check_shape(folder, config, recipe.train.lora)
     _check_base(folder, recipe)
     return folder
+
+
+def start_of(recipe: Recipe, run: Run) -> str | None:
+    """The sha256 of the adapter that a run goes on from; None if it begins a new one.
+
+    It is kept in the run's folder, so that a trained run can be exported when the adapter it began with is gone.
+
+    Raises:
+        TrainingError: see ``adapter_folder``; or it is the run's own, which training replaces.
+    """
+    kept = run.folder / "start.json"
+    known = json.loads(kept.read_text(encoding="utf-8")) if kept.is_file() else {}
+    try:
+        before = adapter_folder(recipe)
+    except TrainingError:
+        if known.get("adapter") == recipe.train.adapter and "train" in run.manifest:
+            return str(known["sha256"])
+        raise
+    if before is None:
+        return None
+    if before.resolve().is_relative_to(run.folder.resolve()):
+        raise TrainingError(
+            f"train.adapter is in {run.folder}, whose adapter is replaced; name another folder with --out"
+        )
+    sha256 = sha256_file(before / WEIGHTS)
+    found = {"adapter": recipe.train.adapter, "sha256": sha256}
+    if found != known:
+        write_json(kept, found)
+    return sha256
 
 
 def _check_shape(folder: Path, config: dict[str, Any], lora: Lora) -> None:
@@ -75,7 +105,9 @@ def go_on_from(model: Any, folder: Path) -> None:
         found = set_peft_model_state_dict(model, state)
     except RuntimeError as error:  # a shape
         raise TrainingError(f"train.adapter: {folder} is of another base ({error})") from error
-    missing = [name for name in found.missing_keys if "lora_" in name]
+    missing = [
+        name for name in found.missing_keys if "lora_" in name and ".default." in name
+    ]  # not DPO's reference
     if missing or found.unexpected_keys:
         raise TrainingError(
             f"train.adapter: {folder} is of another base: {len(missing)} of its weights are missing, "

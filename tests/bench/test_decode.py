@@ -132,8 +132,9 @@ def test_a_peer_that_dies_is_left_out(tiny: Path) -> None:
 def test_a_peer_without_its_folder() -> None:
     pytest.importorskip("transformers")
     (peer,) = chosen(["transformers"])
-    assert "--shape" in (reason_to_skip(peer, None) or "")
-    assert reason_to_skip(peer, Path("base")) is None
+    assert "--shape" in (reason_to_skip(peer, None, False) or "")
+    assert reason_to_skip(peer, Path("base"), False) is None
+    assert "--gpu-layers 0" in (reason_to_skip(peer, Path("base"), True) or "")
 
 
 def test_the_command(command: Command) -> None:

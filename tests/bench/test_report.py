@@ -8,6 +8,7 @@ import pytest
 
 from socrates_bench.record import Bench, Ceiling, Figure, Measurement, Model, append, read
 from socrates_bench.report.choose import RESULTS, load, newest
+from socrates_bench.report.front import FRONT, front
 from socrates_bench.report.guide import pages, summary, with_tables
 from socrates_bench.report.plots import PLOTS, draw, memory_over_size, rows_over_prefix, speed_over_quality
 from socrates_bench.report.tables import markdown, table
@@ -130,7 +131,7 @@ def test_the_command_reads_files(command: Command, run: Bench, tmp_path: Path) -
 
 
 def test_the_guides_tables_are_current() -> None:
-    measurements = newest(load([RESULTS]))
+    measurements = load([RESULTS])
     marked = 0
     for page in pages(ROOT):
         text = page.read_text(encoding="utf-8")
@@ -152,3 +153,23 @@ def test_the_summary_has_the_records_figures() -> None:
     ]
     text = summary(found)
     assert number(rate.figure.median) in text and json.loads(rate.model_dump_json())["name"] in text
+
+
+def test_a_quick_run_does_not_hide_the_real_one_in_the_readmes_table() -> None:
+    real = load([RESULTS])
+    table = front(real)
+    small = [
+        one.model_copy(update={"run": f"9{one.run}", "settings": {**one.settings, "rows": 5000}})
+        for one in real
+        if one.bench in ("data", "evaluate")
+    ]
+    on_gpu = [
+        one.model_copy(
+            update={"run": f"9{one.run}", "where": one.where.model_copy(update={"gpus": ("H200",)})}
+        )
+        for one in real
+        if one.bench in ("train", "decode")
+    ]
+    assert small and on_gpu
+    assert front([*real, *small, *on_gpu]) == table
+    assert len(table.splitlines()) == len(FRONT) + 2

@@ -59,6 +59,15 @@ def test_a_prompt_that_cannot_be_asked_does_not_stop_the_others(twice: GgufPredi
     assert isinstance(found[1], AnswerDistribution)
 
 
+def test_reasonings_that_did_not_end_are_counted(gguf_file: Path) -> None:
+    """Random weights write no empty line, or seldom."""
+    with GgufPredictor(gguf_file, threads=1) as fresh:
+        assert fresh.notes == []
+        assert all(each.answer_mass > 0 for each in fresh.predict(_asking(4)))
+        [note] = fresh.notes
+        assert "of 4 reasonings did not end" in note
+
+
 def test_only_a_gguf_reasons(ours: HuggingFacePredictor) -> None:
     with pytest.raises(ScoringError, match=r"reasons before it answers .* only a GGUF"):
         ours.predict(_asking(1))

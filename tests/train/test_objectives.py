@@ -19,10 +19,11 @@ from socrates_fast.errors import RecipeError, TrainingError
 from socrates_fast.infer.trie import AnswerTrie
 from socrates_fast.prompt import REASONING_ENDS, ChatRenderer, Prompt, opening_of
 from socrates_fast.recipe import Recipe, Synthetic
+from socrates_fast.runs import Run
 from socrates_fast.tokenizer import FolderTokenizer
 from socrates_fast.train.examples import examples_of
 from socrates_fast.train.objectives import preference, soft
-from socrates_fast.train.start import adapter_folder
+from socrates_fast.train.start import adapter_folder, start_of
 from tests.conftest import Command
 
 DATA = ("data.synthetic.people=20", "data.pairs=true", "data.reasoning=true")
@@ -123,6 +124,40 @@ def test_a_soft_row_is_the_hard_one_with_its_cells_answers_for_a_target(
         assert other.target_ids[-1] == [renderer.end_id] or len(other.target_ids[-1]) > 1
 
 
+def test_a_sample_has_the_targets_of_all_rows(rows: pl.DataFrame, renderer: ChatRenderer) -> None:
+    """Of a few rows of many studies nearly every cell would have one answer, and the loss would reward guessing."""
+    recipe = recipes.load("tiny", [*DATA, "train.objective=soft"])
+    every = {
+        str(vars(each)["input_ids"]): vars(each)["target_weights"]
+        for each in examples_of(rows, renderer, recipe)
+    }
+    some = examples_of(rows, renderer, recipe, most=7)
+    assert len(some) == 7
+    for each in some:
+        assert vars(each)["target_weights"] == every[str(vars(each)["input_ids"])]
+
+
+def test_soft_logits_are_capped_as_the_models_own(tmp_path: Path) -> None:
+    """Gemma 2 squeezes its logits; what is read at the labels must be what the model says."""
+    import torch
+    from transformers import Gemma2Config, Gemma2ForCausalLM
+
+    torch.manual_seed(0)
+    config = Gemma2Config(
+        vocab_size=50, hidden_size=16, intermediate_size=32, num_hidden_layers=1, num_attention_heads=2,
+        num_key_value_heads=1, head_dim=8, final_logit_softcapping=0.5,
+    )  # fmt: skip
+    model = Gemma2ForCausalLM(config).eval()
+    ids = torch.randint(0, 50, (2, 9))
+    labels = torch.where(torch.arange(9) > 5, ids, -100)
+    with torch.no_grad():
+        expected = model(input_ids=ids).logits[:, :-1][labels[:, 1:] != -100]
+        soft.logits_at_labels(model)
+        found = model(input_ids=ids, labels=labels, at_labels=True)
+    torch.testing.assert_close(found, expected)
+    assert expected.abs().max() < 0.5
+
+
 def test_a_batch_keeps_each_target_beside_its_label(rows: pl.DataFrame, renderer: ChatRenderer) -> None:
     recipe = recipes.load("tiny", [*DATA, "train.objective=soft"])
     found = [vars(example) for example in examples_of(rows.head(5), renderer, recipe)]
@@ -152,7 +187,7 @@ def test_a_pair_shares_the_prompt_and_ends_both_answers(
     recipe: Recipe, rows: pl.DataFrame, renderer: ChatRenderer
 ) -> None:
     found = pairs(rows, 1)
-    made = preference.examples(found, renderer, recipe)
+    made = preference.examples(found, renderer, recipe, found)
     for pair, chosen, rejected, hard in zip(
         made, found["response"], found["rejected"], examples_of(found, renderer, recipe), strict=True
     ):
@@ -269,6 +304,24 @@ def test_an_adapter_is_found_in_its_run_or_by_itself(tmp_path: Path) -> None:
         recipe = recipes.load("tiny", [f"train.adapter={given_folder}"])
         assert adapter_folder(recipe) == run / "adapter"
     assert adapter_folder(recipes.load("tiny")) is None
+
+
+def test_a_trained_run_does_not_need_the_adapter_that_it_began_with(tmp_path: Path) -> None:
+    before, run = _adapter(tmp_path / "before"), Run(tmp_path / "run")
+    recipe = recipes.load("tiny", [f"train.adapter={before}"])
+    found = start_of(recipe, run)
+    assert found == start_of(recipe, run)
+    before.rename(tmp_path / "moved")
+    with pytest.raises(TrainingError, match="no adapter in"):  # it has not trained yet
+        start_of(recipe, run)
+    run.close("train", "key", [], 0.0)
+    assert start_of(recipe, Run(run.folder)) == found
+
+
+def test_a_run_cannot_begin_with_what_it_replaces(tmp_path: Path) -> None:
+    own = _adapter(tmp_path / "run")
+    with pytest.raises(TrainingError, match="name another folder with --out"):
+        start_of(recipes.load("tiny", [f"train.adapter={own}"]), Run(own))
 
 
 def test_an_adapter_of_another_shape_or_base_is_refused(tmp_path: Path) -> None:

@@ -134,3 +134,25 @@ def test_whatever_file_of_a_checkpoint_is_missing_or_cut_the_one_before_is_used(
     state = out / "checkpoints/checkpoint-6/trainer_state.json"
     state.write_text(state.read_text(encoding="utf-8")[:100], encoding="utf-8")
     assert "resuming from checkpoint-4" in _ends_the_same(cache, recipe, out, uninterrupted)
+
+
+@pytest.mark.long
+def test_preferences_go_on_where_they_were(cache: Path, whole: tuple[Path, Path], tmp_path: Path) -> None:
+    """A checkpoint of DPO holds the reference as well, which must not be taken for the adapter."""
+    recipe, before = whole
+    dpo = ("train.objective=dpo", f"train.adapter={before}", "data.pairs=true", "train.backend=transformers",
+           "train.precision=float32", "train.max_steps=8", "train.save_steps=2", "train.epochs=9")  # fmt: skip
+    code, text = train(cache, recipe, tmp_path / "through", *dpo)
+    assert code == 0, text
+    out = tmp_path / "stopped"
+    process = launch(cache, recipe.parent, "train", recipe, "--out", out, *sets(dpo))
+    wait_for(process, lambda: 5 in steps(out))
+    end(process)
+    code, text = train(cache, recipe, out, *dpo)
+    assert code == 0, text
+    assert "resuming from checkpoint-" in text
+    assert {step: line["loss"] for step, line in steps(out).items()} == {
+        step: line["loss"] for step, line in steps(tmp_path / "through").items()
+    }
+    name = "adapter/adapter_model.safetensors"
+    assert (out / name).read_bytes() == (tmp_path / "through" / name).read_bytes()

@@ -10,6 +10,7 @@ from typing import Any, Self
 
 from socrates_bench.children import Child
 from socrates_bench.decode.subject import Subject
+from socrates_bench.machine import gpus
 from socrates_bench.peers.known import Peer, open_peer, reason_to_skip
 from socrates_bench.record import Model
 from socrates_fast.errors import SocratesError
@@ -51,8 +52,9 @@ class Contest:
         shared: dict[str, Any] = {"threads": threads, "gpu_layers": gpu_layers}
         ours = partial(Child, "socrates_bench.decode.llama", path=str(subject.path), **shared)
         made = cls({OURS: ours}, {OURS: subject.model})
+        on_gpu = gpu_layers != 0 and bool(gpus())
         for peer in peers:
-            reason = reason_to_skip(peer, subject.folder)
+            reason = reason_to_skip(peer, subject.folder, on_gpu)
             if reason:
                 made._skip(peer.title, reason)
             else:

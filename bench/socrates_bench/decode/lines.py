@@ -56,6 +56,11 @@ class Lines:
     contest: Contest
     facts: dict[str, dict[str, Any]] = field(default_factory=dict)
 
+    @property
+    def on_gpu(self) -> bool:
+        """Whether weights lie in a GPU's memory, of which the process's own says nothing."""
+        return self.gpu_layers != 0 and bool(self.bench.where.gpus)
+
     def _line(self, name: str, who: str, figure: Figure, **more: Any) -> Measurement:
         settings = {
             "by": who,
@@ -152,7 +157,8 @@ class Lines:
             value=prompt_speed / each, unit="rows/s",
             how=f"the prompt test's median of this run / {each:.1f} tokens computed a row",
         )  # fmt: skip
-        return {"ceiling": ceiling or None, "peak_memory": max(answer["peak"] for answer in answers),
+        peak = None if self.on_gpu else max(answer["peak"] for answer in answers)
+        return {"ceiling": ceiling or None, "peak_memory": peak,
                 "details": {"tokens_computed": computed, "shared_prefix": shared}}  # fmt: skip
 
     def memory(self, found: Mapping[str, dict[str, int]]) -> list[Measurement]:
@@ -160,6 +166,10 @@ class Lines:
         made = []
         for who, memory in found.items():
             files = self.contest.models[who].bytes or 0
+            if self.on_gpu:  # the weights are elsewhere
+                figure = Figure.of([memory["peak"]], "bytes")
+                made.append(self._line("peak memory of the host", who, figure))
+                continue
             least = Ceiling(value=files, unit="bytes", how="the file") if who == OURS else None
             made.append(self._line("peak memory", who, Figure.of([memory["peak"]], "bytes"), ceiling=least,
                                    peak_memory=memory["peak"], details={"beyond_files": memory["peak"] - files}))  # fmt: skip

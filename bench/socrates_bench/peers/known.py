@@ -54,16 +54,19 @@ def chosen(names: Sequence[str]) -> tuple[Peer, ...]:
     return tuple(PEERS[name] for name in dict.fromkeys(names))
 
 
-def reason_to_skip(peer: Peer, folder: Path | None) -> str | None:
+def reason_to_skip(peer: Peer, folder: Path | None, on_gpu: bool) -> str | None:
     """Why a peer cannot take part; None if it can.
 
     Args:
         peer: who.
         folder: of the safetensors that the GGUF was made of.
+        on_gpu: whether ours runs on a GPU.
     """
     for package, remedy in peer.packages.items():
         if find_spec(package) is None:
             return f"{package} is not installed ({remedy})"
+    if peer.dtype and on_gpu:
+        return "it runs on the CPU here, and ours on a GPU; --gpu-layers 0 compares them"
     if peer.dtype and folder is None:
         return "it needs the folder of safetensors, which a GGUF does not hold; --shape makes both"
     return None

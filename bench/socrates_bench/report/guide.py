@@ -43,9 +43,12 @@ def with_tables(page: str, measurements: Sequence[Measurement]) -> str:
 
 
 def _table(name: str, measurements: Sequence[Measurement]) -> str:
-    if name in ("front", "summary"):
-        return front(measurements) if name == "front" else summary(measurements)
-    chosen = [one for one in measurements if one.bench == name]
+    if name == "front":
+        return front(measurements)
+    last = newest(measurements)
+    if name == "summary":
+        return summary(last)
+    chosen = [one for one in last if one.bench == name]
     if not chosen:
         raise DataError(f"<!-- bench report: {name} -->: there is no record of that bench in bench/results")
     return f"\n{tables(chosen)}\n"
@@ -70,7 +73,7 @@ def summary(measurements: Sequence[Measurement]) -> str:
 def main(root: Path) -> None:
     """Write all of it into the checkout ``root``."""
     (root / SCHEMA).write_text(schema(), encoding="utf-8")
-    measurements = newest(load([root / "bench" / "results"]))
+    measurements = load([root / "bench" / "results"])
     for page in pages(root):
         text = page.read_text(encoding="utf-8")
         if (written := with_tables(text, measurements)) != text:

@@ -78,7 +78,7 @@ def rows_over_prefix(measurements: Sequence[Measurement]) -> list[Point]:
         shared = (one.details or {}).get("shared_prefix")
         if one.figure.unit == "rows/s" and isinstance(shared, float):
             order = str(one.settings.get("order", "")).replace("_", " ")
-            found.append(_point(one, f"{_shape(one)} {_kind(one)}", 100 * shared, order))
+            found.append(_point(one, f"{one.bench} {_shape(one)} {_kind(one)}", 100 * shared, order))
     return found
 
 

@@ -27,8 +27,8 @@ class Objective(NamedTuple):
 
     usable: Callable[[pl.DataFrame, Recipe], pl.DataFrame]
     """``usable(rows, recipe)``: the rows from which something can be learnt."""
-    examples: Callable[[pl.DataFrame, ChatRenderer, Recipe], Sequence[Sequenced]]
-    """``examples(rows, renderer, recipe)``: one of each row, in order."""
+    examples: Callable[[pl.DataFrame, ChatRenderer, Recipe, pl.DataFrame], Sequence[Sequenced]]
+    """``examples(rows, renderer, recipe, side)``: one of each row, in order; ``side`` are all rows of which these may be a sample."""
     trainer: Callable[..., Any]
     """``trainer(recipe, checkpoints, **of_trl)``: TRL's trainer; ``of_trl`` are its model, tokenizer and datasets."""
 

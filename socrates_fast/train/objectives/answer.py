@@ -19,7 +19,7 @@ def usable(rows: pl.DataFrame, recipe: Recipe) -> pl.DataFrame:
     return rows.filter(pl.col("reasoning").str.strip_chars() != "") if recipe.prompt.reasoning else rows
 
 
-def examples(rows: pl.DataFrame, renderer: ChatRenderer, recipe: Recipe) -> list[Example]:
+def examples(rows: pl.DataFrame, renderer: ChatRenderer, recipe: Recipe, _: pl.DataFrame) -> list[Example]:
     """One sequence a row."""
     prompts = after_reasoning(prompts_of(rows, recipe.prompt), rows)
     return [renderer.example(p, a) for p, a in zip(prompts, answers_of(rows), strict=True)]

@@ -13,6 +13,7 @@ from socrates_fast.data.prepared import answers_of, prompts_of
 from socrates_fast.prompt import ChatRenderer
 from socrates_fast.recipe import Recipe
 from socrates_fast.train.config import dpo_config
+from socrates_fast.train.start import go_on_from
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ def usable(rows: pl.DataFrame, recipe: Recipe) -> pl.DataFrame:
     return rows.filter("rejected_same_stimulus") if recipe.train.dpo.same_stimulus else rows
 
 
-def examples(rows: pl.DataFrame, renderer: ChatRenderer, recipe: Recipe) -> list[Pair]:
+def examples(rows: pl.DataFrame, renderer: ChatRenderer, recipe: Recipe, _: pl.DataFrame) -> list[Pair]:
     """One pair a row; columns of ``schema.PAIRS``."""
 
     def said(answer: int) -> list[int]:
@@ -59,6 +60,10 @@ def trainer(recipe: Recipe, checkpoints: Path, **of_trl: Any) -> Any:
     class PairsTrainer(DPOTrainer):  # type: ignore[misc]  # TRL is untyped here
         def _prepare_dataset(self, dataset: Any, *_: Any, **__: Any) -> Any:
             return dataset
+
+        def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
+            # Transformers finds the reference's subfolder and loads that alone; it is as train.adapter left it anyway.
+            go_on_from(self.model, Path(resume_from_checkpoint))
 
     validate = of_trl["eval_dataset"] is not None
     return PairsTrainer(args=dpo_config(recipe, checkpoints, validate), **of_trl)

@@ -29,6 +29,13 @@ Targets = dict[Node, dict[int, float]]
 """After each node, the probability of every token that the answers go on with."""
 
 
+_GROUP = (
+    *(pl.col(name) for name in (*CELL, "low", "high", "open")),
+    pl.col("values").cast(pl.List(pl.String)).list.join(",").alias("levels"),
+)
+"""A cell with its scale."""
+
+
 @dataclass(frozen=True)
 class SoftExample(Example):
     """A sequence with a distribution in place of every supervised token.
@@ -42,18 +49,21 @@ class SoftExample(Example):
     target_weights: list[list[float]]
 
 
-def examples(rows: pl.DataFrame, renderer: ChatRenderer, recipe: Recipe) -> list[SoftExample]:
-    """One sequence a row, with its cell's distribution; cells with several scales have a distribution for each."""
+def examples(
+    rows: pl.DataFrame, renderer: ChatRenderer, recipe: Recipe, side: pl.DataFrame
+) -> list[SoftExample]:
+    """One sequence a row, with its cell's distribution; cells with several scales have a distribution for each.
+
+    Args:
+        side: all rows whose answers make the distributions; ``rows`` are some of them.
+    """
     prompts, answers = prompts_of(rows, recipe.prompt), answers_of(rows)
-    keys = [
-        (*cell, *_allowed(prompt.scale))
-        for cell, prompt in zip(rows.select(CELL).iter_rows(), prompts, strict=True)
-    ]
-    counts: dict[tuple[Any, ...], dict[int, int]] = {}
+    keys = [tuple(key) for key in rows.select(_GROUP).iter_rows()]
     scales = dict(zip(keys, (prompt.scale for prompt in prompts), strict=True))
-    for key, answer in zip(keys, answers, strict=True):
-        given = counts.setdefault(key, {})
-        given[answer] = given.get(answer, 0) + 1
+    counts: dict[tuple[Any, ...], dict[int, int]] = {key: {} for key in scales}
+    for *group, answer, people in side.group_by(*_GROUP, "response").len().iter_rows():
+        if tuple(group) in counts:
+            counts[tuple(group)][answer] = people
     options = recipe.train.soft
     targets = {
         key: targets_of(distribution(counts[key], scales[key], options.smoothing), renderer) for key in counts
@@ -62,10 +72,6 @@ def examples(rows: pl.DataFrame, renderer: ChatRenderer, recipe: Recipe) -> list
         _example(prompt, answer, targets[key], renderer, options)
         for key, prompt, answer in zip(keys, prompts, answers, strict=True)
     ]
-
-
-def _allowed(scale: Scale) -> tuple[Any, ...]:
-    return (scale.low, scale.high, scale.values)
 
 
 def distribution(counts: Mapping[int, int], scale: Scale, smoothing: float) -> dict[int, float]:
@@ -200,6 +206,7 @@ def logits_at_labels(causal: Any) -> None:
     from functools import wraps
 
     plain = causal.forward
+    cap = getattr(causal.config.get_text_config(), "final_logit_softcapping", None)  # Gemma 2's
 
     @wraps(plain)
     def forward(*arguments: Any, at_labels: bool = False, **options: Any) -> Any:
@@ -208,6 +215,7 @@ def logits_at_labels(causal: Any) -> None:
         labels = options.pop("labels")
         hidden = causal.model(*arguments, **{**options, "use_cache": False})[0]
         head = causal.get_output_embeddings()
-        return head(hidden[:, :-1][labels[:, 1:] != -100].to(head.weight.dtype))
+        logits = head(hidden[:, :-1][labels[:, 1:] != -100].to(head.weight.dtype))
+        return logits if cap is None else (logits / cap).tanh() * cap
 
     causal.forward = forward
