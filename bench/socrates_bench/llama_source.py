@@ -5,6 +5,7 @@ by pip. The converter is run, never copied.
 """
 
 import os
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -48,8 +49,12 @@ def _download(release: str, place: Path) -> Path:
 
 
 def _unpack(archive: Path, place: Path) -> None:
+    """Write the files that are wanted; ``extractall`` has no ``filter`` before Python 3.11.4."""
     with tarfile.open(archive) as tar:
-        members = [
-            member for member in tar if member.name.partition("/vendor/llama.cpp/")[2].startswith(WANTED)
-        ]
-        tar.extractall(place, members, filter="data")
+        for member in tar:
+            target = (place / member.name).resolve()
+            wanted = member.name.partition("/vendor/llama.cpp/")[2].startswith(WANTED)
+            if wanted and member.isfile() and target.is_relative_to(place.resolve()):
+                target.parent.mkdir(parents=True, exist_ok=True)
+                with target.open("wb") as file:
+                    shutil.copyfileobj(tar.extractfile(member), file)  # type: ignore[arg-type]  # it is a file

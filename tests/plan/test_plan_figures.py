@@ -19,6 +19,7 @@ from socrates_fast.plan.ranges import Range, fixed, hours_text
 from socrates_fast.plan.rows import rows_of
 from socrates_fast.plan.shapes import known_shape, shape_of
 from socrates_fast.plan.speed import flops_per_token, schedule
+from socrates_fast.plan.text import ESTIMATE
 from socrates_fast.recipe import Model, Recipe
 from tests.conftest import ROOT
 
@@ -88,6 +89,8 @@ def test_published_figure_lies_inside_the_plan(point: Point) -> None:
 def test_own_records_lie_inside_the_plan() -> None:
     for point in own_points(ROOT / RECORDS):
         assert point.predicted.holds(point.measured), (_name(point), point.measured, point.predicted)
+    measured = bool(own_points(ROOT / RECORDS))
+    assert ("none has been measured on a GPU" in ESTIMATE) != measured  # what a plan says of itself
 
 
 def test_records_of_the_bench_are_read(tmp_path: Path) -> None:
