@@ -20,6 +20,7 @@ def data(tmp_path: Path) -> Path:
     return tmp_path / "run" / "data"
 
 
+@pytest.mark.long
 def test_stored_predictions_are_evaluated_beside_a_base(command: Command, data: Path, tmp_path: Path) -> None:
     first = command("evaluate", "uniform", data, "--out", tmp_path / "uniform", "--json")
     assert first.code == 0, first.err
@@ -44,6 +45,7 @@ def test_stored_predictions_are_evaluated_beside_a_base(command: Command, data: 
     assert not (tmp_path / "none").exists()
 
 
+@pytest.mark.long
 def test_a_runs_file_on_the_people_it_was_trained_on_gets_a_banner(
     command: Command, data: Path, tmp_path: Path, gguf_file: Path
 ) -> None:

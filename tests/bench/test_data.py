@@ -229,6 +229,7 @@ def test_a_card_that_does_not(
         checked(prepared, other, 1.0, whole_people=True)
 
 
+@pytest.mark.long
 def test_the_record(command: Command, folder: Path) -> None:
     found = lines_of(command("bench", "data", "--rows", FEW, "--keep", folder, "--shares", "0.1", "--prepared",
                              "prepared", "--json"), "data")  # fmt: skip

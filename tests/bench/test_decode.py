@@ -48,6 +48,7 @@ def by(lines: list[Measurement], name: str, who: str = OURS) -> Measurement:
     return found
 
 
+@pytest.mark.long
 def test_the_lines(tiny: Path, no_transformers: None, capfd: pytest.CaptureFixture[str]) -> None:
     plan = bench.plan_of([tiny / "tiny.gguf"], [], ["q8_0"], 32, 4, 2, 2, 1, 0, ["llama", "transformers"])
     lines = list(bench.measure(plan))
@@ -80,6 +81,7 @@ def test_the_lines(tiny: Path, no_transformers: None, capfd: pytest.CaptureFixtu
     assert all(list(one) == ["Transformers, float32"] for one in skipped)
 
 
+@pytest.mark.long
 def test_ratios_are_of_pairs(tiny: Path) -> None:
     plan = bench.plan_of([tiny / "tiny.gguf"], [], ["q8_0"], 16, 0, 3, 0, 1, 0, ["llama"])
     lines = list(bench.measure(plan))
@@ -90,6 +92,7 @@ def test_ratios_are_of_pairs(tiny: Path) -> None:
     assert {line.name for line in lines} == {"pp16", "pp16, times as fast", "peak memory"}
 
 
+@pytest.mark.long
 def test_everyone_reads_the_same_model(tiny: Path) -> None:
     """The first token after the same prompt, by our calls of llama.cpp, by Llama and by Transformers."""
     pytest.importorskip("transformers")
@@ -137,6 +140,7 @@ def test_a_peer_without_its_folder() -> None:
     assert "--gpu-layers 0" in (reason_to_skip(peer, Path("base"), True) or "")
 
 
+@pytest.mark.long
 def test_the_command(command: Command) -> None:
     outcome = command("bench", "decode", "--shape", "tiny", "--prompt", 0, "--generate", 2, "--repeats", 2,
                       "--people", 0, "--threads", 1, "--json", "--out", "kept.jsonl")  # fmt: skip

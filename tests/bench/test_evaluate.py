@@ -174,6 +174,7 @@ def test_wrong_figures_are_found_out(
     ]
 
 
+@pytest.mark.long
 def test_the_record(command: Command, folder: Path) -> None:
     found = lines_of(command("bench", "evaluate", "--rows", FEW, "--keep", folder, "--json"), "evaluate")
     parts = {one.settings["part"]: one for one in found if one.name == "seconds"}

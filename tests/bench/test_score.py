@@ -76,6 +76,7 @@ def test_a_shape_or_order_that_does_not_exist(bad: str) -> None:
         plan_of("tiny", None, None, ["persona_first", bad], 1, None, 0)
 
 
+@pytest.mark.long
 def test_the_record(command: Command, tmp_path: Path) -> None:
     outcome = command("bench", "score", "--shape", "tiny", "--people", 2, "--peer-people", 1, "--types", "q8_0",
                       "--orders", "stimulus_first", "--threads", 1, "--out", "kept.jsonl", "--json")  # fmt: skip

@@ -148,6 +148,7 @@ def test_backends_are_compared() -> None:
         "examples_per_second": 2,
         "peak_memory": 0.25,
         "loss_difference": 0.5,
+        "checkpointing": {"unsloth": False, "transformers": False},
         "same_batches": True,
     }
     failed = found | {"transformers": facts | {"error": "memory ran out"}}
