@@ -37,8 +37,8 @@ class LlamaCpp:
         return self._test.best_token()
 
     def answer(self, ids: Sequence[int]) -> int:
-        """Rows are the predictor's work, not this one's."""
-        raise NotImplementedError
+        """Nobody asks for it: of rows the product's predictor is measured (``decode/predictor.py``)."""
+        raise TypeError("rows are answered by the predictor")
 
 
 if __name__ == "__main__":
