@@ -54,7 +54,8 @@ def _unpack(archive: Path, place: Path) -> None:
         for member in tar:
             target = (place / member.name).resolve()
             wanted = member.name.partition("/vendor/llama.cpp/")[2].startswith(WANTED)
-            if wanted and member.isfile() and target.is_relative_to(place.resolve()):
+            content = tar.extractfile(member) if wanted and member.isfile() else None
+            if content and target.is_relative_to(place.resolve()):
                 target.parent.mkdir(parents=True, exist_ok=True)
-                with target.open("wb") as file:
-                    shutil.copyfileobj(tar.extractfile(member), file)  # type: ignore[arg-type]  # it is a file
+                with content, target.open("wb") as file:
+                    shutil.copyfileobj(content, file)
