@@ -159,10 +159,13 @@ def _first(contest: Contest, ids: Sequence[int], who: str, _turn: int) -> dict[s
 def _test(
     plan: Plan, test: Test, contest: Contest, machine: Machine, subject: Subject
 ) -> tuple[dict[str, list[dict[str, Any]]], Ceiling | None]:
-    """One test by everyone in turns, and its ceiling where the CPU computes a model whose costs are known."""
+    """One test by everyone in turns, and its ceiling where the CPU computes a model whose costs are known.
+
+    The machine is measured before the warm-ups: between them and the test it made the first repetitions slower.
+    """
     sizes = {"n_prompt": test.n_prompt, "n_gen": test.n_gen}
-    contest.turns(lambda who, _: contest.children[who].ask(do="begin", **sizes), 1)
     machine.measure()
+    contest.turns(lambda who, _: contest.children[who].ask(do="begin", **sizes), 1)
     found = contest.turns(lambda who, _: contest.children[who].ask(do="once"), plan.repeats)
     machine.measure()
     on_gpu = plan.gpu_layers != 0 and contest.children[OURS].ready["gpus"]
