@@ -17,7 +17,7 @@ SMALL = (
 COMMAND = """#!/bin/bash
 small=()
 case "$1 ${{2-}}" in
-    run*|demo*) small=({settings}) ;;
+    run*|demo*|train*) small=({settings}) ;;
     "data preview") small=(--set model.base={base}) ;;
 esac
 exec {python} -m socrates_fast "$@" "${{small[@]}}"

@@ -11,8 +11,8 @@ from pathlib import Path
 from tests.conftest import ROOT
 
 FOLLOWED = (
-    "quick-start", "replicate", "your-own-experiment", "inference", "evaluation", "exporting",
-    "adding-an-architecture",
+    "quick-start", "replicate", "your-own-experiment", "inference", "evaluation", "exporting", "adding-an-architecture",
+    "predicting", "training", "own-data", "comparing", "prepared", "scales", "planning", "benchmarks",
 )  # fmt: skip
 """Guides that are followed from beginning to end; each of their shell blocks is run or says why not."""
 REASONS = ("network", "GPU", "an installation", "a quiet machine", "the checkout", "a file of your own")
