@@ -274,7 +274,7 @@ def _environment() -> Any:
     class Generation(Extension):
         """``{% generation %}``, with which templates mark what the assistant said: it changes nothing."""
 
-        tags = {"generation"}  # noqa: RUF012
+        tags = {"generation"}  # noqa: RUF012 - jinja2 declares it so
 
         def parse(self, parser: Any) -> Any:
             """The statements in between."""

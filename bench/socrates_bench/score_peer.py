@@ -22,7 +22,7 @@ def start(
     """Load the model; each question then is rows of token ids, its answer what each row took."""
     from llama_cpp import Llama
 
-    class Timed(Llama):  # type: ignore[misc]
+    class Timed(Llama):  # type: ignore[misc]  # llama_cpp is untyped here
         """Remembers when the first token of a completion was there."""
 
         first_token = 0.0

@@ -68,7 +68,7 @@ class World:
             done, result = self._broadcast(None)
             if not done:
                 raise StoppedElsewhere
-            return result  # type: ignore[no-any-return]
+            return result  # type: ignore[no-any-return]  # what process 0 computed came pickled
         try:
             result = work()
         except BaseException:
