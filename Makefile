@@ -46,7 +46,7 @@ docs: $(READY)
 wheel: $(READY)
 	bash .ci/wheel
 
-check: lint types test long oracle wheel
+check: lint types test long browser oracle wheel
 
 $(READY): requirements/core.txt requirements/train.txt requirements/unsloth.txt requirements/dev.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; set PYTHON=")'

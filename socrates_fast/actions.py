@@ -179,13 +179,16 @@ def evaluate_data(
     """
     known = {name: value for name, value in settings.items() if name in Evaluate.model_fields}
     more = {name: value for name, value in settings.items() if name not in known}
-    run = run_of(adapter or Path(model))
-    if run:  # its cells are as small as its recipe says
-        known.setdefault("min_people", recipes.load(str(run / "recipe.yaml")).evaluate.min_people)
+    _check_base(base)
+    console = Console(quiet)
+    run = run_of(data) or run_of(adapter or Path(model))
+    if run and "min_people" not in known:  # its cells are as small as its recipe says
+        known["min_people"] = recipes.load(str(run / "recipe.yaml")).evaluate.min_people
+        console.say(f"cells of at least {known['min_people']} people count (evaluate.min_people of {run})")
     options = recipes.section(Evaluate, limit=limit, **known)
     stored = Path(model).suffix == ".parquet"  # predictions: nothing is asked
     prompt = PromptOptions() if stored else trained_prompt(model, adapter)
-    console, prepared = Console(quiet), read_prepared(data)
+    prepared = read_prepared(data)
     if not prepared.dropped.is_empty():
         console.say(f"{data}: {prepared.dropped['rows'].sum()} rows cannot be scored:\n{prepared.faults()}")
     rows = sample_rows(prepared.rows, limit, seed=0)
@@ -206,6 +209,14 @@ def evaluate_data(
         {**more, **({"adapter": adapter} if adapter else {})},
     )  # fmt: skip
     return folder, read_metrics(folder)
+
+
+def _check_base(base: Path | None) -> None:
+    if base and not (base / "predictions.parquet").is_file():
+        raise DataError(
+            f"--base {base}: no evaluation there; name the folder that evaluate wrote of the base model (evaluate "
+            f"BASE.gguf DATA --out {base.with_suffix('') if base.is_file() else base})"
+        )
 
 
 def reasons(dropped: pl.DataFrame) -> dict[str, int]:

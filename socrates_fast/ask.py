@@ -1,6 +1,7 @@
 """One question to one person or to several, by hand: the verb ``predict``."""
 
 import json
+import re
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,6 +9,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from socrates_fast.data.scales import Scale, declared_scale, parse_scale
+from socrates_fast.data.table_layout import nearest
 from socrates_fast.errors import DataError, ModelError, ScoringError
 from socrates_fast.examples import EXAMPLES
 from socrates_fast.infer import AnswerDistribution, Predictor, load_predictor, trained_prompt
@@ -81,10 +83,11 @@ class Question:
     def notes(self, options: PromptOptions) -> list[str]:
         """What to know before believing the answer."""
         typed = dict.fromkeys(name for person in self.people for name in person.demographic)
-        notes = [
-            f"the model never saw the persona field {name!r} in training; it is shown as typed"
-            for name in typed
-            if name not in options.fields
+        notes = [_unseen(name, options.fields) for name in typed if name not in options.fields]
+        notes += [
+            f"{value!r} looks like more than one field; separate fields with ';'"
+            for value in dict.fromkeys(text for person in self.people for text in person.demographic.values())
+            if re.search(r",\s*[^,:]+: ", value)
         ]
         stated = parse_scale(self.scenario)
         if stated and (stated.low, stated.high, stated.values) != (
@@ -92,6 +95,12 @@ class Question:
         ):  # fmt: skip
             notes.append("--scale declares other answers than the scenario's instruction; --scale counts")
         return notes
+
+
+def _unseen(name: str, fields: Sequence[str]) -> str:
+    near = nearest(name, fields)
+    hint = f" (did you mean {near}?)" if near else ""
+    return f"the model never saw the persona field {name!r} in training{hint}; it is shown as typed"
 
 
 @dataclass(frozen=True)

@@ -123,6 +123,13 @@ def train(
             print(pipeline.train())
 
 
+def _kinds(quant: str | None) -> tuple[str, ...] | None:
+    """The types of ``--quant``, each once."""
+    from socrates_export.write.types import check_kinds
+
+    return None if quant is None else tuple(check_kinds([kind.strip() for kind in quant.split(",")]))
+
+
 @app.command()
 def export(
     run: Annotated[
@@ -158,7 +165,7 @@ def export(
         from socrates_export.release.hub import check_push
 
         check_push(push)
-    kinds = tuple(quant.split(",")) if quant else None
+    kinds = _kinds(quant)
     given = {"imatrix": imatrix, "merge_base": merge_base, "lora": "true" if lora else None}
     chosen = [*(overrides or []), *(f"export.{key}={value}" for key, value in given.items() if value)]
     if run is not None:

@@ -88,7 +88,8 @@ def bench_decode(
     shapes: Annotated[
         list[str] | None,
         typer.Option(
-            "--shape", help="Random weights in Qwen2.5's shapes: tiny, 0.5b, 1.5b or 3b; may be repeated."
+            "--shape",
+            help="Random weights in Qwen2.5's shapes: tiny, 0.5b, 1.5b or 3b; may be repeated; without MODEL 0.5b.",
         ),
     ] = None,
     types: Annotated[

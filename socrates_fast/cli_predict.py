@@ -285,7 +285,11 @@ def evaluate(
     ] = None,
     min_people: Annotated[
         int | None,
-        typer.Option("--min-people", min=2, help="Cells with fewer people stay out of the headline; 50."),
+        typer.Option(
+            "--min-people",
+            min=2,
+            help="Cells with fewer people stay out of the headline; what the run of DATA or MODEL says, else 50.",
+        ),
     ] = None,
     as_json: JsonOption = False,
     context: ContextOption = None,

@@ -9,6 +9,9 @@ from socrates_fast.infer.memory import compute_bytes, default_context, kv_bytes_
 
 MEMORY_INFO = Path("/proc/meminfo")
 GIB, MIB, KIB = 2**30, 2**20, 2**10
+PROCESSES = 210 * MIB
+"""Of Python, numpy and queues in the two processes that score: what the tiny model's records (bench/results/score.jsonl)
+leave beyond weights, cache and llama.cpp's working memory."""
 
 
 def checks(path: Path) -> Iterator[tuple[bool | None, str]]:
@@ -46,17 +49,17 @@ def _facts(header: Header) -> str:
     trained = f"{header.context_length:,} tokens" if header.context_length else "an unstated number of tokens"
     return (
         f"{header.path}: {header.name}, {header.architecture}, {kind}, "
-        f"{header.path.stat().st_size / GIB:.2f} GiB, trained for contexts of {trained}"
+        f"{_size(header.path.stat().st_size)}, trained for contexts of {trained}"
     )
 
 
 def _memory(header: Header, available: int | None) -> tuple[bool | None, str]:
     context, cell = default_context(header), kv_bytes_per_token(header)
     weights, cache, working = header.path.stat().st_size, cell * context, compute_bytes(header, context, 512)
-    needed = weights + cache + working
+    needed = weights + cache + working + PROCESSES
     line = (
-        f"memory: about {needed / GIB:.2f} GiB = weights {weights / GIB:.2f} GiB, KV cache {cache / MIB:.0f} MiB "
-        f"({cell / KIB:.0f} KiB a token, {context:,} tokens), working memory {working / MIB:.0f} MiB"
+        f"memory: about {_size(needed)} = weights {_size(weights)}, KV cache {_size(cache)} ({cell / KIB:.0f} KiB a token, "
+        f"{context:,} tokens), working memory {_size(working)}, the command and its worker {_size(PROCESSES)}"
     )
     if available is None:
         return True, line
@@ -64,6 +67,10 @@ def _memory(header: Header, available: int | None) -> tuple[bool | None, str]:
     return True if fits else None, f"{line}; {available / GIB:.1f} GiB available" + (
         "" if fits else ": too little for the CPU alone; use a smaller type (q4_k_m) or a smaller --context"
     )
+
+
+def _size(count: int) -> str:
+    return f"{count / GIB:.2f} GiB" if count >= GIB else f"{count / MIB:.0f} MiB"
 
 
 def available_memory(file: Path = MEMORY_INFO) -> int | None:

@@ -116,8 +116,12 @@ def _lines(path: Path, text: str, delimiter: str) -> Iterator[tuple[int, list[st
 
 
 def _header(path: Path, header: Sequence[str]) -> list[str]:
+    if not header:
+        raise DataError(
+            f"{path}: the file is empty; it takes a header with persona fields, and one line a person"
+        )
     names = [field_name(cell) for cell in header]
-    if not names or not all(names):
+    if not all(names):
         raise DataError(f"{path}:1: a column has no name; the first line names the persona fields")
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
@@ -132,7 +136,9 @@ def _header(path: Path, header: Sequence[str]) -> list[str]:
 def _person(names: Sequence[str], cells: Sequence[str], line: int) -> Person | str:
     """A line's person, or what is wrong with it."""
     if len(cells) != len(names):
-        return f"{len(cells)} cells under {len(names)} columns; put quotes around a cell that holds the separator"
+        few = "the line is cut or a cell is missing; an empty cell keeps its separator"
+        hint = few if len(cells) < len(names) else "put quotes around a cell that holds the separator"
+        return f"{len(cells)} cells under {len(names)} columns; {hint}"
     given = {name: cell.strip() for name, cell in zip(names, cells, strict=True) if cell.strip()}
     who = next((given[name] for name in NAMES if name in given), f"line {line}")
     persona = {name: value for name, value in given.items() if name not in NAMES}

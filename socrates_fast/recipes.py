@@ -15,6 +15,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from socrates_fast.errors import RecipeError
+from socrates_fast.nearby import models_in
 from socrates_fast.recipe import Recipe, Section
 
 Location = tuple[str | int, ...]
@@ -47,6 +48,7 @@ def find(name: str) -> Path:
         return known[plain]
     near = difflib.get_close_matches(plain, known, n=1)
     hint = f" Did you mean {near[0]}?" if near else f" Shipped recipes: {', '.join(known)}."
+    hint = models_in(path).removeprefix(".") or hint  # doctor takes a model as well
     raise RecipeError(f"{name}: no such file, and no recipe is called that.{hint}")
 
 

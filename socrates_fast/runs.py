@@ -39,6 +39,19 @@ def cache_folder() -> Path:
 
 
 @contextmanager
+def folder_for(folder: Path) -> Iterator[None]:
+    """Make ``folder`` for what the block writes; a new one in which nothing came to lie is gone at the end."""
+    new = not folder.exists()
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        yield
+    finally:
+        if new:
+            with suppress(OSError):  # there is something in it
+                folder.rmdir()
+
+
+@contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside ``path``; rename it to ``path`` if the block succeeds, else delete it.
 
@@ -47,14 +60,15 @@ def atomic_path(path: Path) -> Iterator[Path]:
     """
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        yield partial
-        partial.replace(path)
+        with folder_for(path.parent):
+            try:
+                yield partial
+                partial.replace(path)
+            finally:
+                with suppress(OSError):  # where nothing could be written there is nothing to remove
+                    partial.unlink()
     except OSError as error:
         raise SocratesError(f"cannot write {path}: {error.strerror or error}") from error
-    finally:
-        with suppress(OSError):  # where nothing could be written there is nothing to remove
-            partial.unlink()
 
 
 @contextmanager

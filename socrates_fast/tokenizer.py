@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from socrates_fast.errors import ModelError
+from socrates_fast.nearby import no_model_in
 from socrates_fast.prompt import ChatRenderer
 
 _CONTROL_SHAPES = (("<|", "|>"), ("<｜", "｜>"), ("<unused", ">"))
@@ -75,7 +76,7 @@ class FolderTokenizer:
     def _json(self, name: str) -> dict[str, Any]:
         path = self.folder / name
         if not path.is_file():
-            raise ModelError(f"{self.folder}: no {name}; is this a Hugging Face model folder?")
+            raise ModelError(no_model_in(self.folder, name))
         try:
             return dict(json.loads(path.read_text(encoding="utf-8")))
         except ValueError as error:

@@ -26,6 +26,7 @@ LOWEST = {
     "data",
     "console",
     "curves",
+    "nearby",
 }
 MAY_IMPORT = {
     "errors": set(),
@@ -35,10 +36,11 @@ MAY_IMPORT = {
     "runs": {"errors"},
     "console": set(),
     "curves": {"console", "curves", "runs"},
-    "recipes": {"errors", "recipe"},
+    "nearby": set(),
+    "recipes": {"errors", "nearby", "recipe"},
     "data": {"errors", "optional", "recipe", "prompt", "runs", "data"},
     "prompt": {"errors", "recipe", "data"},
-    "tokenizer": {"errors", "prompt"},
+    "tokenizer": {"errors", "nearby", "prompt"},
     "train": LOWEST | {"train", "plan.utilisation"},
     "infer": LOWEST | {"infer"},
     "jobs": LOWEST | {"infer", "jobs"},

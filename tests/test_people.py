@@ -54,7 +54,7 @@ def test_every_fault_with_its_line(tmp_path: Path) -> None:
     with pytest.raises(DataError) as caught:
         read_people(path)
     assert str(caught.value).splitlines() == [
-        f"{path}:2: 2 cells under 3 columns; put quotes around a cell that holds the separator",
+        f"{path}:2: 2 cells under 3 columns; the line is cut or a cell is missing; an empty cell keeps its separator",
         f"{path}:4: nothing is said of this person",
         f"{path}:5: 4 cells under 3 columns; put quotes around a cell that holds the separator",
     ]
@@ -63,7 +63,8 @@ def test_every_fault_with_its_line(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("", ":1: a column has no name"),
+        ("", ": the file is empty"),
+        ("\n \n", ": the file is empty"),
         ("age,,x\n1,2,3\n", ":1: a column has no name"),
         ("Age, age\n1,2\n", ":1: more than one column age"),
         ("id\n1\n", ":1: no persona field"),

@@ -60,13 +60,14 @@ def test_free_text_and_fields_stand_where_the_persona_stands(ask: Ask) -> None:
 
 def test_a_field_that_training_never_showed_is_said_not_passed_in_silence(ask: Ask) -> None:
     code, out, err = ask(
-        "uniform", "--scenario", SCENARIO, "--demographics", "Age: 30; Shoe Size: 44", "--json"
+        "uniform", "--scenario", SCENARIO, "--demographics", "Age: 30; Zodiac: Leo", "--json"
     )
     assert code == 0
-    assert (
-        err == "note: the model never saw the persona field 'shoe_size' in training; it is shown as typed\n"
-    )
-    assert "- Shoe Size: 44" in json.loads(out)["prompt"]["user"]
+    assert err == "note: the model never saw the persona field 'zodiac' in training; it is shown as typed\n"
+    assert "- Zodiac: Leo" in json.loads(out)["prompt"]["user"]
+    _, _, err = ask("uniform", "--scenario", SCENARIO, "--demographics", "Idealogy: Liberal, Gender: Male")
+    assert "'idealogy' in training (did you mean ideology?)" in err
+    assert "note: 'Liberal, Gender: Male' looks like more than one field; separate fields with ';'" in err
 
 
 def test_control_tokens_in_a_scenario_are_text(ask: Ask, gguf_file: Path, folder: Path) -> None:

@@ -3,6 +3,7 @@
 import os
 import platform
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -37,6 +38,7 @@ class Where(BaseModel):
         commit: of the checkout; None outside one.
         dirty: whether the checkout had changes that are not in ``commit``.
         load_average: of the minute before the run.
+        command: that was typed, with files' names instead of their places.
     """
 
     model_config = ConfigDict(
@@ -56,6 +58,7 @@ class Where(BaseModel):
     commit: str | None = None
     dirty: bool | None = None
     load_average: float | None = None
+    command: str | None = None
 
 
 def where(threads: int | None = None, llama: str | None = None) -> Where:
@@ -70,7 +73,17 @@ def where(threads: int | None = None, llama: str | None = None) -> Where:
         cpu=cpu_name(), flags=tuple(name for name, flag in FLAGS.items() if flag in flags) if flags else None,
         cpus=here["cpus"], threads=threads, gpus=gpus(), memory_bytes=memory_bytes(), platform=here["platform"],
         python=here["python"], versions=versions(), llama=llama, commit=commit, dirty=dirty, load_average=load_average(),
+        command=command(),
     )  # fmt: skip
+
+
+def command() -> str | None:
+    """The command that runs, as it would be typed; None in another program. Places of files are this machine's business."""
+    if Path(sys.argv[0]).name not in ("socrates-fast", "__main__.py"):
+        return None
+    return shlex.join(
+        ["socrates-fast", *(re.sub(r"^(--[\w-]+=)?~?/.*/", r"\1", word) for word in sys.argv[1:])]
+    )
 
 
 def versions() -> dict[str, str]:

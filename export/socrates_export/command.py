@@ -10,7 +10,7 @@ when the gate has passed; whatever stops the export leaves ``out`` as it was.
 
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,7 +30,7 @@ from socrates_export.write.types import check_kinds
 from socrates_fast.errors import ExportError
 from socrates_fast.prompt import PROMPT_KEY, Prompt
 from socrates_fast.recipe import Parity, PromptOptions
-from socrates_fast.runs import environment, sha256_file
+from socrates_fast.runs import environment, folder_for, sha256_file
 
 __all__ = ["PARITY", "ExportResult", "export"]
 
@@ -138,11 +138,13 @@ def _workplace(out: Path, name: str) -> Iterator[Path]:
         raise ExportError(f"the name of a model cannot be {name!r}: it becomes part of a file name")
     folder = out / f".{name}.partial"
     shutil.rmtree(folder, ignore_errors=True)
-    try:
-        folder.mkdir(parents=True)
-    except OSError as error:
-        raise ExportError(f"cannot write into {out}: {error.strerror}") from error
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+    with ExitStack() as made:
+        try:
+            made.enter_context(folder_for(out))
+            folder.mkdir()
+        except OSError as error:
+            raise ExportError(f"cannot write into {out}: {error.strerror}") from error
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)

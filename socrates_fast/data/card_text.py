@@ -5,7 +5,6 @@ from typing import Any
 
 import yaml
 
-from socrates_fast.data.near import SAME_BY_DESIGN
 from socrates_fast.data.plots import LENGTHS, SCALES
 from socrates_fast.data.splits import SIDES
 
@@ -206,8 +205,7 @@ def _overlap(card: Json) -> list[str]:
 def _near(card: Json) -> list[str]:
     near = card["near_duplicates"]
     if near is None:
-        by_design = card["overlap"].get("by") in ("participant", "random")
-        return [SAME_BY_DESIGN[0].upper() + SAME_BY_DESIGN[1:] + "."] if by_design else []
+        return _not_looked_for(card["overlap"])
     lines = [
         "## Nearly the same stimuli on two sides", "",
         f"{near['count']:,} pairs across studies and {near['count_within']:,} within one, of texts that share "
@@ -220,6 +218,18 @@ def _near(card: Json) -> list[str]:
         ]  # fmt: skip
     more = near["count"] - min(MOST, len(near["pairs"]))
     return [*lines, *(["", f"and {more:,} more across studies"] if more > 0 else [])]
+
+
+def _not_looked_for(overlap: Json) -> list[str]:
+    """Why there are no near-duplicates, for the splits that hold out no texts."""
+    held = {"participant": "people", "random": "rows"}.get(overlap.get("by", ""))
+    if held is None:
+        return []
+    stimuli = overlap["stimuli"]
+    return [
+        f"Near-duplicates were not looked for: this split holds out {held}, not texts, and {stimuli['shared']:,} of "
+        f"{stimuli['all']:,} stimuli stand on several sides."
+    ]
 
 
 def _conditions(card: Json) -> list[str]:

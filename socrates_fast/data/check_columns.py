@@ -12,6 +12,7 @@ from socrates_fast.data.columns import INTEGER_FIELDS
 from socrates_fast.data.faults import SHOWN_PLACES, Faults, shortened
 from socrates_fast.data.sources import NUMBERS, REQUIRED, SCALE
 from socrates_fast.data.table_layout import nearest
+from socrates_fast.data.unused import unused_columns
 from socrates_fast.prompt import persona_text, user_text
 from socrates_fast.recipe import PERSONA_FIELDS
 
@@ -86,6 +87,9 @@ def columns_fit(sheet: Sheet, columns: Mapping[str, str], as_text: bool = False)
             "was written knowing the answer; it is never shown to the model unless data.reasoning says so",
             "reasoning",
         )
+    unused = "" if missing else unused_columns(columns)
+    if unused:
+        sheet.notes.add(None, unused)
     fit = not missing and ("low" in columns) == ("high" in columns)
     for name, kind in columns.items():
         allowed = _KINDS.get(name, ())

@@ -6,6 +6,13 @@ CELL = ("study_id", "condition_num", "task_num")
 INTEGER_FIELDS = ("age", "household_size")
 """Persona fields that are whole numbers."""
 
+KNOWN = (
+    *CELL, "sample_id", "participant", "demographic", "stimuli", "response", "prompt", "reasoning",
+    "low", "high", "values", "open", "truth", "rejected", "rejected_participant", "rejected_same_stimulus",
+    "row", "probabilities", "answer_mass", "unexplored", "mean", "median", "fault", "truncated", "line", "file",
+)  # fmt: skip
+"""Columns of SocSci210, of prepared folders, of pairs and of predictions: what a file may hold without a word."""
+
 NO_STIMULUS = "the stimulus is empty, or a part of it is"
 NO_SCALE = "the scale cannot be read from the stimulus"
 

@@ -38,11 +38,6 @@ MOST_WITHIN = 20
 """Pairs of one study that are named."""
 SHOWN = 160
 """Characters of a text that are shown."""
-SAME_BY_DESIGN = (
-    "by participant and at random every stimulus stands on all sides: people are held out, not texts, so near-duplicates "
-    "were not looked for"
-)
-"""What stands in the place of a result for the splits ``participant`` and ``random``."""
 
 _ENDS = re.compile(r"\bnothing else\b", re.IGNORECASE)
 _WORD = re.compile(r"[^\W_]+(?:'[^\W_]+)*")

@@ -105,7 +105,7 @@ def open_source(data: Data, announce: Callable[[str], None] = lambda _: None) ->
         return _from_hub(data, announce)
     assert data.path is not None  # the recipe's own check
     if data.source == "files":
-        return open_files(data.path)
+        return open_files(_named(data.path))
     assert data.table is not None
     rows = read_table(data.path, data.table)
     conditions = dict(sorted(rows.select("condition_num", "condition").drop_nulls().unique().iter_rows()))
@@ -124,10 +124,17 @@ def identity(data: Data) -> dict[str, Any]:
     if data.source == "socsci210":
         return source_key(data.socsci210)
     assert data.path is not None  # the recipe's own check
-    if data.source == "table" and not data.path.is_file():
-        raise DataError(f"{data.path.absolute()}: no such file; set data.path (or --set data.path=FILE)")
-    files = [data.path] if data.source == "table" else _files(data.path)
+    path = _named(data.path, folders=data.source == "files")
+    files = [path] if data.source == "table" else _files(path)
     return {"sha256": {file.name: sha256_file(file) for file in files}}
+
+
+def _named(path: Path, folders: bool = True) -> Path:
+    """What a recipe names as ``data.path``, if it is there."""
+    if path.is_file() or (folders and path.is_dir()):
+        return path
+    kind = "file or folder" if folders else "file"
+    raise DataError(f"{path.absolute()}: no such {kind}; set data.path (or --set data.path=FILE)")
 
 
 def _from_hub(data: Data, announce: Callable[[str], None]) -> Source:
@@ -159,12 +166,14 @@ def open_files(*paths: Path, name: str | None = None) -> Source:
 
 def _files(path: Path) -> list[Path]:
     if path.is_dir():
+        if (path / "recipe.yaml").is_file() and (path / "data" / "train.parquet").is_file():
+            raise DataError(f"{path}: a run's folder; its data is {path / 'data'}")
         files = sorted(file for file in path.iterdir() if file.suffix in _SCANS)
         if not files:
             raise DataError(f"{path}: holds no {', '.join(_SCANS)} file")
         return files
     if not path.is_file():
-        raise DataError(f"{path.absolute()}: no such file or folder; set data.path (or --set data.path=FILE)")
+        raise DataError(f"{path.absolute()}: no such file or folder")
     if path.suffix not in _SCANS:
         raise DataError(f"{path}: unknown format {path.suffix!r}; use {', '.join(_SCANS)}")
     return [path]

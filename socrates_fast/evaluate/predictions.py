@@ -195,7 +195,7 @@ def _places(keys: pl.DataFrame, predicted: pl.DataFrame) -> Ints:
         raise DataError(
             f"predictions: they belong to other rows: {missing.height} rows are not predicted "
             f"and {strange.height} predictions have no row (for example {example}); predict the "
-            "rows that are evaluated"
+            "rows that are evaluated, or evaluate those that were predicted (without --limit)"
         )
     numbered = keys.with_row_index("place")
     joined = predicted.join(numbered, on=KEYS, how="left", maintain_order="left", nulls_equal=True)

@@ -18,7 +18,7 @@ COLUMNS = {
 }
 """The figures shown and their headings; ``W``: Wasserstein distance, ``RPS``: ranked probability score."""
 
-_ABOVE = ("uniform", "midpoint", "demographics", "item_mean", "pooled")
+_ABOVE = ("uniform", "midpoint", "demographics", "item_mean", "pooled", "base")
 _BELOW = ("oracle",)
 
 
@@ -50,7 +50,8 @@ def with_baselines(
     first = next(iter(predictors.values()))
     baselines = first["baselines"]
     above, below = (
-        {name: baselines[name] for name in names if name in baselines} for names in (_ABOVE, _BELOW)
+        {name: baselines[name] for name in names if name in baselines and name not in predictors}
+        for names in (_ABOVE, _BELOW)
     )
     return {**above, **predictors, "floor": first["floor"], **below}
 

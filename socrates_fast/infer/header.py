@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from socrates_fast.errors import ModelError
+from socrates_fast.nearby import models_in
 
 MAGIC = b"GGUF"
 VERSIONS = (2, 3)
@@ -80,7 +81,7 @@ def read_header(path: Path) -> Header:
         ModelError: there is no such file, it is not a GGUF of a known version, or it is damaged or truncated.
     """
     if not path.is_file():
-        raise ModelError(f"{path}: no such file")
+        raise ModelError(f"{path}: no such file" + models_in(path))
     n_bytes = path.stat().st_size
     if n_bytes == 0:
         raise ModelError(f"{path}: the file is empty")

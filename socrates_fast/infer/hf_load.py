@@ -9,6 +9,7 @@ from typing import Any
 
 from socrates_fast.errors import ModelError
 from socrates_fast.infer.hub import downloaded, is_hub_id
+from socrates_fast.nearby import no_model_in
 from socrates_fast.optional import need
 
 _FEATURE = "scoring a Hugging Face model"
@@ -73,7 +74,7 @@ def load(folder: Path, adapter: Path | None, dtype: str, load_in_4bit: bool, dev
     if dtype not in DTYPES:
         raise ModelError(f"dtype must be one of {', '.join(DTYPES)}, not {dtype!r}")
     if not (folder / "config.json").is_file():
-        raise ModelError(f"{folder}: no config.json; is this a Hugging Face model folder?")
+        raise ModelError(no_model_in(folder, "config.json"))
     place = _device(device)
     kind = getattr(torch, _narrowest(place) if dtype == "auto" else dtype)
     with _faults(folder, "Transformers cannot load it"):

@@ -74,6 +74,8 @@ def run_job(model: str, data: Path, out: Path, options: JobOptions, console: Con
     source = open_source(data, prompt.fields)
     console.say(f"reading {data} ...")
     checked = check(source)
+    if note := source.note():
+        console.say(f"note: {note}")
     if options.on_fault == "refuse":
         checked.refuse_faults()
     settings = {**(options.settings or {}), "truncate": options.truncate}

@@ -68,8 +68,11 @@ class Row:
 
 
 def kind_of(fault: str) -> str:
-    """The fault without its numbers, so that rows with the same kind of fault can be counted."""
-    return re.sub(r"-?\d+", "N", fault)
+    """The fault without its numbers, so that rows with the same kind of fault can be counted.
+
+    Brackets that hold a number are left out whole, so a fault that puts its numbers there reads well as a kind.
+    """
+    return re.sub(r"-?\d+", "...", re.sub(r" \([^()]*\d[^()]*\)", "", fault))
 
 
 def rows_of(source: Source, batch: Batch, wanted: NDArray[np.bool_]) -> list[Row]:
@@ -151,9 +154,9 @@ def is_int64(value: Any) -> bool:
 @lru_cache(maxsize=64)
 def _listed(values: tuple[int, ...]) -> Scale | str:
     if len(values) < 2:
-        return f"its scale allows {len(values)} answers (values), and it takes two at least"
+        return f"its scale allows less than two answers (values lists {len(values)})"
     if len(values) > MAX_VALUES:
-        return f"its scale lists {len(values)} answers (values), and at most {MAX_VALUES} can be asked"
+        return f"its scale lists more answers than can be asked (values lists {len(values)}, at most {MAX_VALUES})"
     if any(lower >= upper for lower, upper in pairwise(values)):
         return "its allowed answers (values) are not in ascending order"
     if not is_int64(values[0]) or not is_int64(values[-1]):
@@ -163,7 +166,11 @@ def _listed(values: tuple[int, ...]) -> Scale | str:
 
 @lru_cache(maxsize=256)
 def _ranged(low: int, high: int) -> Scale | str:
-    return range_scale(low, high) if low < high else f"its scale is empty: low {low} is not below high {high}"
+    return (
+        range_scale(low, high)
+        if low < high
+        else f"its scale is empty: low is not below high (low {low}, high {high})"
+    )
 
 
 @lru_cache(maxsize=2048)

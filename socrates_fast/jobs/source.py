@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from socrates_fast.data.columns import CELL
+from socrates_fast.data.unused import unused_columns
 from socrates_fast.errors import DataError
 from socrates_fast.recipe import PERSONA_FIELDS
 
@@ -53,11 +54,17 @@ class Source:
         path: what was named.
         files: what is read, in this order.
         persona: names of the persona columns, where the input has no column ``demographic``.
+        met: names of the columns in what was read so far.
     """
 
     path: Path
     files: tuple[Path, ...]
     persona: tuple[str, ...]
+    met: set[str] = field(default_factory=set, compare=False)
+
+    def note(self) -> str:
+        """The columns in what was read so far that a job does not use, in words; "" if there are none."""
+        return unused_columns(self.met, self.persona)
 
     def batches(self) -> Iterator[Batch]:
         """All rows, in order; only the columns that a job needs.
@@ -69,7 +76,7 @@ class Source:
         start = 0
         for file in self.files:
             read = _parquet if file.suffix == ".parquet" else _jsonl
-            for lines, contents in read(file, columns):
+            for lines, contents in read(file, columns, self.met):
                 yield Batch(file, start, lines, contents)
                 start += len(lines)
 
@@ -102,11 +109,12 @@ def open_source(path: Path, fields: Sequence[str] = PERSONA_FIELDS) -> Source:
 Read = Iterator[tuple[NDArray[np.int64], Callable[[NDArray[np.bool_]], list[Content]]]]
 
 
-def _parquet(file: Path, columns: Sequence[str]) -> Read:
+def _parquet(file: Path, columns: Sequence[str], met: set[str]) -> Read:
     try:
         # Without pre_buffer a row group is read page by page, however large whoever wrote it made it.
         with pq.ParquetFile(file, pre_buffer=False, buffer_size=2**20) as parquet:
             has = parquet.schema_arrow.names
+            met.update(has)
             if "stimuli" not in has:
                 raise DataError(f"{file}: has no column 'stimuli' (has: {', '.join(has)})")
             wanted = [name for name in columns if name in has]
@@ -122,19 +130,19 @@ def _reader(batch: Any) -> Callable[[NDArray[np.bool_]], list[Content]]:
     return lambda mask: list(batch.filter(pa.array(mask)).to_pylist())
 
 
-def _jsonl(file: Path, columns: Sequence[str]) -> Read:
+def _jsonl(file: Path, columns: Sequence[str], met: set[str]) -> Read:
     wanted = set(columns)
     with file.open("rb") as lines:
         numbered = ((number, text) for number, text in enumerate(lines, 1) if not text.isspace())
         while chunk := list(islice(numbered, BATCH)):
 
             def read(mask: NDArray[np.bool_], chunk: list[tuple[int, bytes]] = chunk) -> list[Content]:
-                return [_parse(file, *chunk[at], wanted) for at in np.flatnonzero(mask)]
+                return [_parse(file, *chunk[at], wanted, met) for at in np.flatnonzero(mask)]
 
             yield np.array([number for number, _ in chunk]), read
 
 
-def _parse(file: Path, number: int, text: bytes, wanted: set[str]) -> Content:
+def _parse(file: Path, number: int, text: bytes, wanted: set[str], met: set[str]) -> Content:
     try:
         content = json.loads(text)
     except (ValueError, RecursionError) as error:
@@ -143,4 +151,5 @@ def _parse(file: Path, number: int, text: bytes, wanted: set[str]) -> Content:
         raise DataError(f"{file}:{number}: not a JSON object with a row's columns")
     if "stimuli" not in content:
         raise DataError(f"{file}:{number}: has no 'stimuli' (has: {', '.join(map(str, content))})")
+    met.update(content)
     return {name: value for name, value in content.items() if name in wanted}

@@ -1,8 +1,9 @@
 """Recipe options: prompt, base model and training."""
 
+import re
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from socrates_fast.recipe.section import PERSONA_FIELDS, SYSTEM, TINY, Order, Section
 
@@ -31,6 +32,15 @@ class Model(Section):
     """Longest sequence, in tokens; a longer training row is an error, never cut."""
     load_in_4bit: bool = True
     """Quantise the base to NF4 for training (QLoRA)."""
+
+    @field_validator("revision")
+    @classmethod
+    def _a_commit(cls, given: str | None) -> str | None:
+        if given is not None and not re.fullmatch(r"[0-9a-f]{40}", given):
+            raise ValueError(
+                "a commit of 40 hexadecimal digits (the model's page, Files, History), no branch: those move"
+            )
+        return given
 
 
 class Lora(Section):

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from socrates_bench.machine import BUSY, busy, where
+from socrates_bench.machine import BUSY, busy, command, where
 from socrates_bench.record import (
     Bench,
     Ceiling,
@@ -189,3 +189,19 @@ def test_committed_records_are_valid(path: Path) -> None:
 
 def test_there_are_records() -> None:
     assert len(RECORDS) >= 8
+
+
+def test_a_line_says_what_was_typed_but_not_where_files_lie(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert command() is None  # pytest is no command of ours
+    typed = [
+        "/bin/socrates-fast",
+        "bench",
+        "decode",
+        "/home/me/m.gguf",
+        "--out=~/b/c.jsonl",
+        "--shape",
+        "0.5b",
+        "a b",
+    ]
+    monkeypatch.setattr("sys.argv", typed)
+    assert where().command == "socrates-fast bench decode m.gguf --out=c.jsonl --shape 0.5b 'a b'"

@@ -208,6 +208,14 @@ def test_near_duplicates_are_named(folder: Path) -> None:
     assert "one text" in text and r"a \# text" in text and "and 2 more across studies" in text
 
 
+@pytest.mark.parametrize(("by", "held"), [("participant", "people"), ("random", "rows"), ("study", None)])
+def test_why_near_duplicates_were_not_looked_for(folder: Path, by: str, held: str | None) -> None:
+    overlap = {"by": by, "stimuli": {"all": 1000, "shared": 786, "test_rows": 1459}, "test_rows": 1500}
+    text = card_text(card(folder, RECIPE, Facts("x", {}, 1, overlap=overlap)))
+    says = f"holds out {held}, not texts, and 786 of 1,000 stimuli stand on several sides."
+    assert (says in text) == ("not looked for" in text) == (held is not None)
+
+
 def pixels(path: Path) -> np.ndarray[Any, Any]:
     from matplotlib.image import imread
 

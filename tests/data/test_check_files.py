@@ -14,8 +14,11 @@ from hypothesis import strategies as st
 from socrates_fast.data import columns as why
 from socrates_fast.data.check import Checked, check
 from socrates_fast.data.prepare import prepare_rows
+from socrates_fast.data.schema import PAIRS, PREPARED, SOCSCI210
+from socrates_fast.data.unused import unused_columns
+from socrates_fast.jobs.store import schema_of
 from socrates_fast.prompt import persona_text, user_text
-from socrates_fast.recipe import Data
+from socrates_fast.recipe import PERSONA_FIELDS, Data
 from tests.data.rows import HOURS, SEVEN, frame, many, row
 
 FORMATS = ["parquet", "jsonl", "csv"]
@@ -61,6 +64,25 @@ def test_persona_columns_of_their_own(tmp_path: Path) -> None:
     assert "column demographic: age is 'thirty'; it must be a whole number (60 times" in said(
         check(tmp_path / "rows.csv")
     )
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_columns_that_are_not_used_are_noted(tmp_path: Path, form: str) -> None:
+    rows = whole().unnest("demographic").rename({"gender": "gendre"}).with_columns(wave=pl.lit("2"))
+    path = tmp_path / f"rows.{form}"
+    writers = {"parquet": "write_parquet", "jsonl": "write_ndjson", "csv": "write_csv"}
+    getattr(rows, writers[form])(path)
+    found = check(path)
+    (note,) = map(str, found.notes)
+    assert note.endswith("columns that are not used: gendre (did you mean gender?), wave")
+    assert found.exit_code == 0
+
+
+def test_known_columns_are_not_noted() -> None:
+    assert unused_columns([*SOCSCI210, *PREPARED, *PAIRS, *schema_of({}).names, *PERSONA_FIELDS]) == ""
+    assert unused_columns(["Gender", ""]) == "columns that are not used: Gender (did you mean gender?), ''"
+    assert unused_columns(["age", "ages"]) == "columns that are not used: ages"
+    assert unused_columns([f"q{n}" for n in range(23)]).endswith(", and 3 more")
 
 
 DOUBTFUL = [

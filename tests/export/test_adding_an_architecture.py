@@ -55,8 +55,13 @@ def test_the_example_refuses(granite: Path) -> None:
     config = {"model_type": "granite", **FACTORS, "attention_multiplier": 0.0, "num_attention_heads": 2}
     with pytest.raises(ModelError, match="max_position_embeddings"):
         architecture_of(config, granite)
+    known = {**config, "max_position_embeddings": 64}
     with pytest.raises(ModelError, match="attention_multiplier is 0"):
-        architecture_of({**config, "max_position_embeddings": 64}, granite)
+        architecture_of(known, granite)
+    with pytest.raises(ModelError, match="scaled rope has not been tried"):
+        architecture_of({**known, **FACTORS, "rope_scaling": {"type": "linear", "factor": 2.0}}, granite)
+    with pytest.raises(ModelError, match="residual_multiplier is 0"):
+        architecture_of({**known, **FACTORS, "residual_multiplier": 0}, granite)
 
 
 @pytest.mark.oracle

@@ -38,7 +38,8 @@ TABLE_OF_GELU = 1e-6
 def make(folder: Path, name: str, **changes: Any) -> Path:
     folder.mkdir(exist_ok=True)
     write_checkpoint(folder, KINDS[name], **changes)
-    beginning = max((key for key in FAMILY_OF if name.startswith(key)), key=len)
+    beginning = max((key for key in FAMILY_OF if name.startswith(key)), key=len, default=None)
+    assert beginning, f"{name}: name its tokenizer in FAMILY_OF"
     write_vocabulary(folder, FAMILIES[FAMILY_OF[beginning]])
     return folder
 

@@ -10,7 +10,7 @@ from socrates_fast.infer.probe import thread_candidates
 def test_doctor_of_a_model(gguf_file: Path) -> None:
     (facts, line), (fits, memory), (loads, settings) = checks(gguf_file)
     assert facts and fits and loads
-    assert "tiny, qwen2, F32, 0.00 GiB, trained for contexts of 2,048 tokens" in line
+    assert "tiny, qwen2, F32, 1 MiB, trained for contexts of 2,048 tokens" in line
     assert "a token, 2,048 tokens" in memory
     found = re.search(r"settings for this machine: threads (\d+), context 2,048, batch 512", settings)
     assert found and int(found[1]) in thread_candidates()

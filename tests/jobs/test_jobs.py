@@ -25,6 +25,7 @@ from socrates_fast.evaluate.predictions import Stored
 from socrates_fast.infer import load_predictor
 from socrates_fast.infer.gguf_model import GgufPredictor
 from socrates_fast.jobs.job import JobOptions, run_job
+from socrates_fast.jobs.rows import kind_of
 from socrates_fast.recipe import PromptOptions
 from tests.conftest import Command, command_environment
 from tests.jobs.conftest import LONG, Job, make_rows, results, write_jsonl, write_parquet
@@ -192,15 +193,15 @@ FAULTY: dict[str, tuple[dict[str, Any], str]] = {
     "no scale": ({"stimuli": "How much?"}, "the scale cannot be read from the stimulus"),
     "no stimulus": ({"stimuli": "  "}, "the stimulus is empty"),
     "null stimulus": ({"stimuli": None}, "the stimulus is empty"),
-    "empty scale": ({"values": []}, "its scale allows 0 answers"),
-    "one answer": ({"values": [3]}, "its scale allows 1 answers"),
+    "empty scale": ({"values": []}, "allows less than two answers (values lists 0)"),
+    "one answer": ({"values": [3]}, "allows less than two answers (values lists 1)"),
     "not ascending": ({"values": [3, 1, 2]}, "not in ascending order"),
     "twice": ({"values": [1, 1, 2]}, "not in ascending order"),
     "not integers": ({"values": [1, 2.5]}, "not a list of integers"),
     "truths": ({"values": [False, True]}, "not a list of integers"),
     "beyond 64 bits": ({"values": [1, 2**70]}, "too large"),
     "billions listed": ({"values": list(range(100_002))}, "at most 100001"),
-    "upside down": ({"low": 7, "high": 1}, "its scale is empty: low 7 is not below high 1"),
+    "upside down": ({"low": 7, "high": 1}, "its scale is empty: low is not below high (low 7, high 1)"),
     "half a range": ({"low": 1}, "needs two integers"),
     "range of texts": ({"low": "1", "high": "7"}, "needs two integers"),
     "persona no object": ({"demographic": [1, 2]}, "not an object of persona fields"),
@@ -239,7 +240,33 @@ def test_faults_are_recorded_where_that_is_asked_for(tmp_path: Path) -> None:
     assert all(row["fault"] is None and row["values"] for row in found[len(FAULTY) :])
     assert sum(document["faults"].values()) == len(FAULTY)
     assert document["faults"]["the scale cannot be read from the stimulus"] == 1
-    assert "1 rows without an answer: its scale is empty: low N is not below high N" in told.get()
+    assert "1 rows without an answer: its scale is empty: low is not below high\n" in told.get()
+    assert document["faults"]["its scale allows less than two answers"] == 2
+
+
+@pytest.mark.parametrize(
+    ("fault", "kind"),
+    [
+        ("its scale is open (-5 to 10), and so on", "its scale is open, and so on"),
+        ("its scale is not a list of integers (values)", "its scale is not a list of integers (values)"),
+        ("it has 412 tokens, and at most 320 fit (context 320)", "it has ... tokens, and at most ... fit"),
+    ],
+)
+def test_a_kind_of_fault_holds_no_number_and_no_placeholder(fault: str, kind: str) -> None:
+    assert kind_of(fault) == kind
+
+
+@pytest.mark.parametrize("form", ["jsonl", "parquet"])
+def test_columns_that_are_not_used_are_named_once(tmp_path: Path, form: str) -> None:
+    rows = [{**row, **row.pop("demographic"), "response": 1, "wave": 2} for row in make_rows(9)]
+    for row in rows:
+        row["gendre"] = row.pop("gender")
+    write = write_jsonl if form == "jsonl" else write_parquet
+    data, console = write(tmp_path / f"rows.{form}", rows), Console()
+    with console.rich.capture() as told:
+        run_job("uniform", data, tmp_path / "out", JobOptions(window=4), console)
+    note = "note: columns that are not used: gendre (did you mean gender?), wave\n"
+    assert told.get().count("not used") == 1 and note in told.get()
 
 
 def test_recorded_faults_do_not_become_refused_ones_in_silence(job: Job, tmp_path: Path) -> None:
