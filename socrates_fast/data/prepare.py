@@ -88,6 +88,8 @@ def write_rows(
         with atomic_folder(out) as partial:
             _write_stage(recipe, partial, key, announce, advance)
         _tell(Facts.read(out / FACTS), out, announce)
+    else:
+        announce(f"{out}: unchanged; these rows were prepared from the same data and options")
     return [out / name for name in (*ROWS, PAIRS, FACTS) if (out / name).is_file()]
 
 

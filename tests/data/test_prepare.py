@@ -100,7 +100,9 @@ def test_the_second_time_nothing_is_done(make: Make, tmp_path: Path, monkeypatch
     before = {path: path.stat().st_mtime_ns for path in out.iterdir()}
     monkeypatch.setattr(prepare_module, "_write_stage", None)  # would fail if it were called
     monkeypatch.setattr(prepare_module, "card", None)
-    prepare(make(), out)
+    said: list[str] = []
+    prepare(make(), out, said.append)
+    assert said == [f"{out}: unchanged; these rows were prepared from the same data and options"]
     assert {path: path.stat().st_mtime_ns for path in out.iterdir()} == before
 
 

@@ -161,7 +161,7 @@ def _figure(plot: Plot, points: Iterable[Point]) -> "Figure":
         axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         axes.yaxis.set_minor_formatter(NullFormatter())
     else:
-        axes.set_ylim(bottom=0)
+        axes.set_ylim(0, 1.12 * axes.dataLim.y1)  # the margin above must not depend on how far below 0 is
     axes.grid(color=LINE, linewidth=0.5)
     figure.legend(loc="outside lower center", ncols=2)
     return figure
