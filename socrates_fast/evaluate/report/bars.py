@@ -71,7 +71,8 @@ def distribution_plot(values: Floats, human: Floats, predicted: Floats) -> "Figu
         position = np.arange(len(labels))
         axes.bar(position - 0.2, human, width=0.38, color=HUMAN, label="people")
         axes.bar(position + 0.2, predicted, width=0.38, color=PREDICTED, label="predicted")
-        figure.legend(loc="outside upper right", ncols=2, fontsize=8)  # a file that leaves the page has no other key
+        # A file that leaves the page has no other key.
+        figure.legend(loc="outside upper right", ncols=2, fontsize=8)
         long = len("".join(labels))
         axes.set_xticks(position, labels, rotation=45 if long > 32 else 0, fontsize=8 if long > 20 else 9)
         axes.yaxis.set_major_formatter(percent)
