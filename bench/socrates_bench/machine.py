@@ -79,7 +79,8 @@ def where(threads: int | None = None, llama: str | None = None) -> Where:
 
 def command() -> str | None:
     """The command that runs, as it would be typed; None in another program. Places of files are this machine's business."""
-    if Path(sys.argv[0]).name not in ("socrates-fast", "__main__.py"):
+    started = Path(sys.argv[0])
+    if started.name != "socrates-fast" and started.parts[-2:] != ("socrates_fast", "__main__.py"):
         return None
     return shlex.join(
         ["socrates-fast", *(re.sub(r"^(--[\w-]+=)?~?/.*/", r"\1", word) for word in sys.argv[1:])]
