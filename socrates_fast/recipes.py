@@ -47,9 +47,9 @@ def find(name: str) -> Path:
     if plain in known:
         return known[plain]
     near = difflib.get_close_matches(plain, known, n=1)
-    hint = f" Did you mean {near[0]}?" if near else f" Shipped recipes: {', '.join(known)}."
-    hint = models_in(path).removeprefix(".") or hint  # doctor takes a model as well
-    raise RecipeError(f"{name}: no such file, and no recipe is called that.{hint}")
+    hint = f". Did you mean {near[0]}?" if near else f". Shipped recipes: {', '.join(known)}."
+    hint = models_in(path) or hint  # doctor takes a model as well
+    raise RecipeError(f"{name}: no such file, and no recipe is called that{hint}")
 
 
 def copy(name: str, target: Path) -> Path:

@@ -159,7 +159,7 @@ class Measurement(_Frozen):
     details: dict[str, JsonValue] | None = None
     where: Where
 
-    @computed_field  # type: ignore[prop-decorator]
+    @computed_field  # type: ignore[prop-decorator]  # pydantic's own form, which mypy cannot follow
     @property
     def share(self) -> float | None:
         """The median over the ceiling: up to 1 of a speed, at least 1 of time and memory."""
